@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/capture/capture.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "agent/capture/decode.h"
+#include "agent/capture/programs.h"
+
+namespace tcptrail::capture {
+
+void Capture::RingFree::operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+
+Capture::Capture(const Options& options, Consumer consumer) : options_(options), consumer_(std::move(consumer)) {}
+Capture::~Capture() = default;
+
+Result<std::unique_ptr<Capture>> Capture::start(const Options& options, Consumer consumer) {
+    std::unique_ptr<Capture> capture(new Capture(options, std::move(consumer)));
+    auto programs = Programs::load(options);
+    if (!programs) return std::unexpected(std::move(programs.error()));
+    capture->programs_ = std::move(*programs);
+    capture->ring_.reset(ring_buffer__new(capture->programs_->ring_fd(), on_record, capture.get(), nullptr));
+    if (!capture->ring_) return fail_errno("the ring cannot be mapped", errno);
+    if (auto scanned = capture->programs_->scan(); !scanned) return std::unexpected(std::move(scanned.error()));
+    return capture;
+}
+
+int Capture::on_record(void* self, void* data, size_t size) {
+    auto* capture = static_cast<Capture*>(self);
+    capture->received.add();
+    const auto record = decode({static_cast<const std::byte*>(data), size});
+    if (record)
+        capture->consumer_(**record);
+    else
+        capture->malformed.add();
+    return 0;
+}
+
+int Capture::wake_fd() const { return ring_buffer__epoll_fd(ring_.get()); }
+
+Result<uint64_t> Capture::drain() {
+    const uint64_t before = received.get();
+    const int error = ring_buffer__consume(ring_.get());
+    if (error < 0) return fail_errno("reading the ring", -error);
+    return received.get() - before;
+}
+
+Result<> Capture::sweep() { return programs_->sweep(); }
+
+Result<KernelCounts> Capture::counts() const {
+    const int cpus = libbpf_num_possible_cpus();
+    if (cpus < 0) return fail_errno("the number of CPUs", -cpus);
+    KernelCounts sums;
+    std::vector<uint64_t> values(static_cast<size_t>(cpus));
+    for (uint32_t i = 0; i < TCPTRAIL_COUNTERS; ++i) {
+        if (bpf_map_lookup_elem(programs_->counters_fd(), &i, values.data()) < 0)
+            return fail_errno("the map of counters", errno);
+        for (const uint64_t value : values) sums.values[i] += value;
+    }
+    return sums;
+}
+
+uint32_t Capture::hz() const { return programs_->hz(); }
+const std::vector<HookStatus>& Capture::hooks() const { return programs_->hooks(); }
+const std::vector<std::string>& Capture::reset_reasons() const { return programs_->reset_reasons(); }
+
+}  // namespace tcptrail::capture

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The first stage: from the kernel to decoded records.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/base/counter.h"
+#include "agent/base/error.h"
+#include "agent/capture/hooks.h"
+#include "agent/capture/options.h"
+#include "bpf/abi/counters.h"
+#include "bpf/abi/record.h"
+
+struct ring_buffer;
+
+namespace tcptrail::capture {
+
+class Programs;
+
+// The kernel's counts, summed over the CPUs. See bpf/abi/counters.h.
+struct KernelCounts {
+    uint64_t values[TCPTRAIL_COUNTERS] = {};
+
+    uint64_t operator[](tcptrail_counter counter) const { return values[counter]; }
+    // Lifecycles that came to their end: each was either submitted or lost.
+    uint64_t seen() const { return values[TCPTRAIL_SUBMITTED] + values[TCPTRAIL_LOST_RING_FULL]; }
+};
+
+// Owned and used by the capture thread; the counters may be read from any.
+class Capture {
+public:
+    using Consumer = std::function<void(const tcptrail_record&)>;
+
+    // Loads and attaches the programs, then scans for what is open already. Each record goes to
+    // `consumer`, from within drain(); it is valid only during the call.
+    static Result<std::unique_ptr<Capture>> start(const Options& options, Consumer consumer);
+    ~Capture();
+    Capture(const Capture&) = delete;
+    Capture& operator=(const Capture&) = delete;
+
+    // Becomes readable when the ring is filling up; between, drain on a timer.
+    int wake_fd() const;
+    // Takes all that is in the ring. Returns the number of records.
+    Result<uint64_t> drain();
+    // Looks for births whose socket is gone; what it finds comes with the next drain().
+    Result<> sweep();
+
+    Result<KernelCounts> counts() const;
+    uint64_t ring_bytes() const { return options_.ring_bytes; }
+    uint32_t hz() const;  // of jiffies; 0: not known
+    const std::vector<HookStatus>& hooks() const;
+    const std::vector<std::string>& reset_reasons() const;
+
+    Counter received;   // records taken from the ring
+    Counter malformed;  // of these, refused by decode()
+
+private:
+    struct RingFree {
+        void operator()(ring_buffer* ring) const;
+    };
+
+    Capture(const Options& options, Consumer consumer);
+    static int on_record(void* self, void* data, size_t size);
+
+    Options options_;
+    Consumer consumer_;
+    std::unique_ptr<Programs> programs_;
+    std::unique_ptr<ring_buffer, RingFree> ring_;
+};
+
+}  // namespace tcptrail::capture

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/capture/decode.h"
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <string>
+
+namespace tcptrail::capture {
+
+Result<const tcptrail_record*> decode(std::span<const std::byte> bytes) {
+    if (bytes.size() != sizeof(tcptrail_record))
+        return fail("a record of " + std::to_string(bytes.size()) + " bytes, not " +
+                    std::to_string(sizeof(tcptrail_record)));
+    if (reinterpret_cast<uintptr_t>(bytes.data()) % alignof(tcptrail_record) != 0) return fail("a misaligned record");
+    const auto* record = reinterpret_cast<const tcptrail_record*>(bytes.data());
+    if (record->version != TCPTRAIL_RECORD_VERSION || record->size != sizeof(tcptrail_record))
+        return fail("a record of version " + std::to_string(record->version) + " and size " +
+                    std::to_string(record->size));
+    const tcptrail_birth& birth = record->birth;
+    if (birth.timeline_len > TCPTRAIL_TIMELINE_LEN) return fail("a timeline that is too long");
+    if (birth.role > TCPTRAIL_ROLE_SERVER) return fail("an unknown role");
+    if (birth.owner.source > TCPTRAIL_OWNER_SCAN) return fail("an unknown source of the owner");
+    if (birth.reset_direction > TCPTRAIL_RESET_RECEIVED) return fail("an unknown direction of the reset");
+    // A child whose end came before it was established and that was found gone has no addresses: family 0.
+    if (birth.addresses.family != AF_INET && birth.addresses.family != AF_INET6 && birth.addresses.family != 0)
+        return fail("address family " + std::to_string(birth.addresses.family));
+    return record;
+}
+
+}  // namespace tcptrail::capture

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "agent/base/error.h"
+#include "bpf/abi/record.h"
+
+namespace tcptrail::capture {
+
+// The record in one piece of ring content. Refuses other sizes and versions, and numbers outside of
+// what the ABI allows: what passes can be used without further checks. The result points into `bytes`.
+Result<const tcptrail_record*> decode(std::span<const std::byte> bytes);
+
+}  // namespace tcptrail::capture

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/capture/hooks.h"
+
+#include <bpf/btf.h>
+#include <sys/utsname.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <string_view>
+
+namespace tcptrail::capture {
+
+namespace {
+
+constexpr std::string_view tracepoint_prefix = "tp_btf/";
+constexpr std::string_view reason_prefix = "SK_RST_REASON_";
+
+constexpr std::array<HookPlan, 10> plan = {{
+    {"iter/task_file", "scan", "owners of sockets that were open before the capture", false, 0, 0},
+    {"iter/bpf_map_elem", "sweep", "connections whose end no hook saw", false, 0, 0},
+    {"tp_btf/tcp_retransmit_skb", "tcp_retransmit_skb", "times of retransmissions", false, 1, 0},
+    {"tp_btf/tcp_retransmit_synack", "tcp_retransmit_synack", "SYN-ACK retransmissions of attempts that failed", false, 1, 0},
+    {"tp_btf/inet_sk_error_report", "inet_sk_error_report", "errors that the application fetched before the end", false, 1, 0},
+    {"tp_btf/tcp_receive_reset", "tcp_receive_reset", "resets received: time and state", false, 1, 0},
+    {"tp_btf/tcp_send_reset", "tcp_send_reset_reason", "the kernel's reason for resets sent", false, 3, 0},
+    {"tp_btf/tcp_send_reset", "tcp_send_reset", "resets sent", false, 2, 2},
+    {"tp_btf/tcp_destroy_sock", "tcp_destroy_sock", "ends that the first witness missed", false, 1, 0},
+    {"tp_btf/inet_sock_set_state", "inet_sock_set_state", "anything", true, 3, 0},
+}};
+
+struct BtfFree {
+    void operator()(btf* b) const { btf__free(b); }
+};
+
+// A tracepoint NAME(a, b) is the typedef btf_trace_NAME of a pointer to a function (context, a, b).
+int count_arguments(const btf* types, std::string_view tracepoint) {
+    const std::string name = "btf_trace_" + std::string(tracepoint);
+    const int id = btf__find_by_name_kind(types, name.c_str(), BTF_KIND_TYPEDEF);
+    if (id < 0) return -1;
+    const btf_type* pointer = btf__type_by_id(types, btf__type_by_id(types, id)->type);
+    if (!pointer || !btf_is_ptr(pointer)) return -1;
+    const btf_type* function = btf__type_by_id(types, pointer->type);
+    if (!function || !btf_is_func_proto(function) || btf_vlen(function) == 0) return -1;
+    return btf_vlen(function) - 1;
+}
+
+std::vector<std::string> read_reset_reasons(const btf* types) {
+    std::vector<std::string> reasons;
+    const int id = btf__find_by_name_kind(types, "sk_rst_reason", BTF_KIND_ENUM);
+    if (id < 0) return reasons;
+    const btf_type* type = btf__type_by_id(types, id);
+    const btf_enum* values = btf_enum(type);
+    for (int i = 0; i < btf_vlen(type); ++i) {
+        if (values[i].val < 0 || values[i].val > 1024) continue;
+        const auto number = static_cast<size_t>(values[i].val);
+        std::string_view name = btf__name_by_offset(types, values[i].name_off);
+        if (name.starts_with(reason_prefix)) name.remove_prefix(reason_prefix.size());
+        if (reasons.size() <= number) reasons.resize(number + 1);
+        reasons[number] = name;
+    }
+    return reasons;
+}
+
+}  // namespace
+
+std::span<const HookPlan> hook_plan() { return plan; }
+
+Result<KernelTypes> read_kernel_types(const std::string& path) {
+    const std::unique_ptr<btf, BtfFree> types(btf__parse(path.c_str(), nullptr));
+    if (!types) {
+        utsname system{};
+        uname(&system);
+        return fail("the kernel's type information (BTF) cannot be read from " + path + ": " + strerror(errno) +
+                        "; Linux " + system.release +
+                        " must be 5.15 or later and built with CONFIG_DEBUG_INFO_BTF=y",
+                    ExitCode::unavailable);
+    }
+    KernelTypes result;
+    for (const HookPlan& hook : plan) {
+        std::string_view name = hook.name;
+        if (!name.starts_with(tracepoint_prefix)) {
+            result.tracepoint_arguments.push_back(0);
+            continue;
+        }
+        name.remove_prefix(tracepoint_prefix.size());
+        result.tracepoint_arguments.push_back(count_arguments(types.get(), name));
+    }
+    result.reset_reasons = read_reset_reasons(types.get());
+    return result;
+}
+
+}  // namespace tcptrail::capture

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/capture/programs.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/capability.h>
+#include <sys/capability.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+#include "agent/base/fd.h"
+#include "bpf/abi/config.h"
+#include "bpf/abi/counters.h"
+#include "bpf/abi/record.h"
+#include "tcp.skel.h"
+
+namespace tcptrail::capture {
+
+namespace {
+
+constexpr const char* default_btf = "/sys/kernel/btf/vmlinux";
+
+// libbpf's last warnings: the only place where it says why the kernel refused something.
+std::string& libbpf_words() {
+    thread_local std::string words;
+    return words;
+}
+
+int keep_libbpf_words(libbpf_print_level level, const char* format, va_list arguments) {
+    if (level != LIBBPF_WARN) return 0;
+    char line[512];
+    const int length = vsnprintf(line, sizeof line, format, arguments);
+    std::string& words = libbpf_words();
+    if (words.size() < 4096) words += line;
+    return length;
+}
+
+std::string first_libbpf_line() {
+    const std::string& words = libbpf_words();
+    std::string line = words.substr(0, words.find('\n'));
+    return line.empty() ? std::string("no reason given") : line;
+}
+
+bool has_capability(cap_value_t capability) {
+    const cap_t caps = cap_get_proc();
+    cap_flag_value_t value = CAP_CLEAR;
+    if (caps) cap_get_flag(caps, capability, CAP_EFFECTIVE, &value);
+    cap_free(caps);
+    return value == CAP_SET;
+}
+
+// Why the kernel said no, as an error that ends the program with the right status.
+std::unexpected<Error> refused(const std::string& what, int error) {
+    if (error == EPERM || error == EACCES) {
+        const bool bpf = has_capability(CAP_BPF) || has_capability(CAP_SYS_ADMIN);
+        const bool perfmon = has_capability(CAP_PERFMON) || has_capability(CAP_SYS_ADMIN);
+        if (!bpf || !perfmon)
+            return fail(what + ": missing " + (bpf ? "CAP_PERFMON" : perfmon ? "CAP_BPF" : "CAP_BPF and CAP_PERFMON") +
+                            "; run as root or give the program these capabilities",
+                        ExitCode::no_permission);
+    }
+    return fail(what + ": " + strerror(error) + " (" + first_libbpf_line() + ")", ExitCode::unavailable);
+}
+
+Result<> run_iterator(bpf_link* link, const char* name) {
+    const Fd iterator(bpf_iter_create(bpf_link__fd(link)));
+    if (!iterator.valid()) return fail_errno(std::string(name) + ": cannot run", errno);
+    char nothing[64];  // the programs print nothing: reading runs them
+    ssize_t n = 0;
+    do {
+        n = read(iterator.get(), nothing, sizeof nothing);
+    } while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
+    if (n < 0) return fail_errno(name, errno);
+    return {};
+}
+
+}  // namespace
+
+void Programs::ObjectClose::operator()(tcptrail_bpf* object) const { tcptrail_bpf__destroy(object); }
+void Programs::LinkDestroy::operator()(bpf_link* link) const { bpf_link__destroy(link); }
+Programs::~Programs() = default;
+
+Result<std::unique_ptr<Programs>> Programs::load(const Options& options) {
+    std::unique_ptr<Programs> programs(new Programs);
+    auto types = read_kernel_types(options.btf.empty() ? default_btf : options.btf);
+    if (!types) return std::unexpected(std::move(types.error()));
+    if (auto opened = programs->open(options); !opened) return std::unexpected(std::move(opened.error()));
+    programs->choose(*types);
+    libbpf_words().clear();
+    if (const int error = tcptrail_bpf__load(programs->object_.get()))
+        return refused("the kernel does not take the BPF programs", -error);
+    if (auto attached = programs->attach(); !attached) return std::unexpected(std::move(attached.error()));
+    programs->reset_reasons_ = std::move(types->reset_reasons);
+    return programs;
+}
+
+Result<> Programs::open(const Options& options) {
+    libbpf_set_print(keep_libbpf_words);
+    bpf_object_open_opts open_options{};
+    open_options.sz = sizeof open_options;
+    open_options.btf_custom_path = options.btf.empty() ? nullptr : options.btf.c_str();
+    object_.reset(tcptrail_bpf__open_opts(&open_options));
+    if (!object_) return fail_errno("the BPF object cannot be opened", errno);
+
+    bpf_map__set_max_entries(object_->maps.ring, options.ring_bytes);
+    bpf_map__set_max_entries(object_->maps.connections, options.max_connections);
+    // Woken at each quarter of the ring: early enough to drain it, rarely enough to cost nothing.
+    object_->rodata->config.wake_shift = static_cast<uint32_t>(std::bit_width(options.ring_bytes)) - 3;
+    object_->rodata->config.include_self = options.include_self;
+    return {};
+}
+
+// Loads only what the kernel has a place for; says why of the rest.
+void Programs::choose(const KernelTypes& types) {
+    const auto plan = hook_plan();
+    for (size_t i = 0; i < plan.size(); ++i) {
+        const int arguments = types.tracepoint_arguments[i];
+        HookStatus status{&plan[i], false, ""};
+        if (arguments < 0)
+            status.problem = "this kernel has no such tracepoint";
+        else if (arguments < plan[i].arguments)
+            status.problem = "this kernel's tracepoint passes " + std::to_string(arguments) + " arguments, not " +
+                             std::to_string(plan[i].arguments);
+        const bool superseded = plan[i].at_most && arguments > plan[i].at_most;
+        bpf_program* program = bpf_object__find_program_by_name(object_->obj, plan[i].program);
+        bpf_program__set_autoload(program, status.problem.empty() && !superseded);
+        if (!superseded) hooks_.push_back(std::move(status));
+    }
+}
+
+Result<> Programs::attach() {
+    for (HookStatus& hook : hooks_) {
+        if (!hook.problem.empty()) continue;
+        libbpf_words().clear();
+        const bpf_program* program = bpf_object__find_program_by_name(object_->obj, hook.plan->program);
+        const int error = program == object_->progs.sweep ? attach_sweep()
+                          : program == object_->progs.scan ? keep(scan_, bpf_program__attach_iter(program, nullptr))
+                                                           : keep(links_.emplace_back(), bpf_program__attach(program));
+        if (error && hook.plan->required)
+            return refused(std::string("cannot attach to ") + hook.plan->name, error);
+        if (error) hook.problem = std::string(strerror(error)) + " (" + first_libbpf_line() + ")";
+        hook.attached = error == 0;
+    }
+    for (const HookStatus& hook : hooks_)
+        if (hook.plan->required && !hook.attached)
+            return fail(std::string("cannot attach to ") + hook.plan->name + ": " + hook.problem,
+                        ExitCode::unavailable);
+    return {};
+}
+
+int Programs::keep(Link& slot, bpf_link* link) {
+    const int error = link ? 0 : errno;
+    slot.reset(link);
+    return error;
+}
+
+int Programs::attach_sweep() {
+    bpf_iter_link_info info{};
+    info.map.map_fd = static_cast<uint32_t>(connections_fd());
+    bpf_iter_attach_opts options{};
+    options.sz = sizeof options;
+    options.link_info = &info;
+    options.link_info_len = sizeof info;
+    return keep(sweep_, bpf_program__attach_iter(object_->progs.sweep, &options));
+}
+
+Result<> Programs::scan() {
+    if (!scan_) return {};
+    for (uint32_t pass = 1; pass <= 2; ++pass) {
+        object_->bss->scan_pass = pass;
+        if (auto scanned = run_iterator(scan_.get(), "iter/task_file"); !scanned) return scanned;
+    }
+    hz_ = hz_from_clocks(object_->bss->scan_jiffies, object_->bss->scan_monotonic_ns);
+    return {};
+}
+
+Result<> Programs::sweep() {
+    if (!sweep_) return {};
+    return run_iterator(sweep_.get(), "iter/bpf_map_elem");
+}
+
+int Programs::ring_fd() const { return bpf_map__fd(object_->maps.ring); }
+int Programs::counters_fd() const { return bpf_map__fd(object_->maps.counters); }
+int Programs::connections_fd() const { return bpf_map__fd(object_->maps.connections); }
+
+uint32_t hz_from_clocks(uint64_t jiffies, uint64_t monotonic_nanos) {
+    // What Kconfig offers on x86 and arm64.
+    for (const uint32_t hz : {100u, 250u, 300u, 1000u}) {
+        const uint64_t begin = static_cast<uint32_t>(-300 * static_cast<int64_t>(hz));
+        if (jiffies < begin) continue;
+        const double expected = static_cast<double>(monotonic_nanos) / 1e9 * hz;
+        const double seen = static_cast<double>(jiffies - begin);
+        // The nearest two differ by a fifth; a second either way allows for a fresh boot.
+        if (seen > expected * 0.95 - hz && seen < expected * 1.05 + hz) return hz;
+    }
+    return 0;
+}
+
+}  // namespace tcptrail::capture

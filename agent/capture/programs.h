@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/capture/hooks.h"
+#include "agent/capture/options.h"
+
+struct tcptrail_bpf;
+struct bpf_link;
+
+namespace tcptrail::capture {
+
+// The BPF object, loaded and attached. Detaches and unloads when it goes.
+class Programs {
+public:
+    // Loads and attaches what this kernel can. Fails when a required hook cannot be attached:
+    // ExitCode::unavailable, or no_permission when a capability is what is missing.
+    static Result<std::unique_ptr<Programs>> load(const Options& options);
+    ~Programs();
+    Programs(const Programs&) = delete;
+    Programs& operator=(const Programs&) = delete;
+
+    // Finds the listeners and connections that are open already. Call once, after load().
+    Result<> scan();
+    // Tells the births whose socket is gone as END_MISSED, through the ring.
+    Result<> sweep();
+
+    int ring_fd() const;
+    int counters_fd() const;
+    int connections_fd() const;
+    uint32_t hz() const { return hz_; }  // of the kernel's jiffies; 0: not known
+    const std::vector<HookStatus>& hooks() const { return hooks_; }
+    const std::vector<std::string>& reset_reasons() const { return reset_reasons_; }
+
+private:
+    struct ObjectClose {
+        void operator()(tcptrail_bpf* object) const;
+    };
+    struct LinkDestroy {
+        void operator()(bpf_link* link) const;
+    };
+
+    using Link = std::unique_ptr<bpf_link, LinkDestroy>;
+
+    Programs() = default;
+    Result<> open(const Options& options);
+    void choose(const KernelTypes& types);
+    Result<> attach();
+    int attach_sweep();                          // errno, or 0
+    static int keep(Link& slot, bpf_link* link);  // errno, or 0
+
+    std::unique_ptr<tcptrail_bpf, ObjectClose> object_;
+    std::vector<Link> links_;
+    Link scan_;
+    Link sweep_;
+    std::vector<HookStatus> hooks_;
+    std::vector<std::string> reset_reasons_;
+    uint32_t hz_ = 0;
+};
+
+// The frequency of jiffies, from what they and the monotonic clock (nanoseconds) read at one moment:
+// jiffies begin at -300 s (INITIAL_JIFFIES of include/linux/jiffies.h). 0 when no known HZ fits.
+uint32_t hz_from_clocks(uint64_t jiffies, uint64_t monotonic_nanos);
+
+}  // namespace tcptrail::capture

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace tcptrail {
+
+// The stream that a message belongs to. The number is what the spool stores: never reused.
+enum class Topic : uint8_t {
+    connections = 0,
+    agents = 1,
+};
+inline constexpr int topic_count = 2;
+
+// One Kafka record before framing: what encode makes, the spool keeps and transmit sends.
+struct Message {
+    Topic topic = Topic::connections;
+    std::string key;
+    std::string value;  // serialized protobuf
+};
+
+}  // namespace tcptrail

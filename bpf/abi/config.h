@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Settings that the user side writes into the object's rodata before it is loaded. */
+#ifndef TCPTRAIL_ABI_CONFIG_H
+#define TCPTRAIL_ABI_CONFIG_H
+
+#include <linux/types.h>
+
+struct tcptrail_config {
+    __u32 wake_shift;   /* the reader is woken each time the ring's fill passes a multiple of 1 << wake_shift bytes */
+    __u32 include_self; /* also tell the agent's own connections */
+};
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the kernel side tells the user side: one record per connection end, through the ring.
+ *
+ * Compiles as C and as C++. Every hole is a named pad and every pad is written as zero: a test
+ * compares the layout with the object's BTF, another that pads are zero.
+ *
+ * Times are CLOCK_BOOTTIME nanoseconds; 0 means "not seen". Jiffies are the kernel's 32-bit ones:
+ * the user side knows HZ (capture/existing.h). Numbers of states, errnos and reset reasons are the
+ * running kernel's.
+ */
+#ifndef TCPTRAIL_ABI_RECORD_H
+#define TCPTRAIL_ABI_RECORD_H
+
+#include <linux/types.h>
+
+#define TCPTRAIL_RECORD_VERSION 1
+#define TCPTRAIL_NAME_LEN 16 /* TASK_COMM_LEN, TCP_CA_NAME_MAX */
+
+/*
+ * A connection passes each TCP state at most once, so eight entries hold the longest life:
+ * SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT1, CLOSING or FIN_WAIT2, CLOSE and two to spare.
+ */
+#define TCPTRAIL_TIMELINE_LEN 8
+
+enum tcptrail_role {
+    TCPTRAIL_ROLE_UNKNOWN = 0,
+    TCPTRAIL_ROLE_CLIENT = 1,
+    TCPTRAIL_ROLE_SERVER = 2,
+};
+
+enum tcptrail_owner_source {
+    TCPTRAIL_OWNER_UNKNOWN = 0,
+    TCPTRAIL_OWNER_CONNECT = 1,
+    TCPTRAIL_OWNER_ACCEPT = 2,
+    TCPTRAIL_OWNER_LISTENER = 3,
+    TCPTRAIL_OWNER_SCAN = 4,
+};
+
+enum tcptrail_reset_direction {
+    TCPTRAIL_RESET_NONE = 0,
+    TCPTRAIL_RESET_SENT = 1,
+    TCPTRAIL_RESET_RECEIVED = 2,
+};
+
+/* Bits of tcptrail_birth.flags. */
+enum tcptrail_birth_flag {
+    TCPTRAIL_BIRTH_ADOPTED = 1 << 0,   /* open before the capture: found by the scan */
+    TCPTRAIL_BIRTH_MISSED = 1 << 1,    /* no birth is known: all of tcptrail_birth but cookie and addresses is empty */
+    TCPTRAIL_BIRTH_IGNORED = 1 << 2,   /* the agent's own: not told */
+    TCPTRAIL_BIRTH_STATES_GAP = 1 << 3, /* a state change was not seen */
+    TCPTRAIL_BIRTH_ENDING = 1 << 4,    /* reached CLOSE by a local abort: the reset that follows completes it */
+};
+
+/* Bits of tcptrail_record.flags. */
+enum tcptrail_record_flag {
+    TCPTRAIL_RECORD_END_MISSED = 1 << 0,     /* the socket was found gone: tcptrail_socket is empty */
+    TCPTRAIL_RECORD_SECOND_WITNESS = 1 << 1, /* told by tcp_destroy_sock: the change to CLOSE was not seen */
+    TCPTRAIL_RECORD_ORPHAN = 1 << 2,         /* SOCK_DEAD: no process held the socket at the end */
+    TCPTRAIL_RECORD_FIN_RECEIVED = 1 << 3,   /* SOCK_DONE: the peer's FIN arrived in order */
+    TCPTRAIL_RECORD_KEEPALIVE = 1 << 4,
+    TCPTRAIL_RECORD_NODELAY = 1 << 5,
+    TCPTRAIL_RECORD_FAST_OPEN = 1 << 6,
+    TCPTRAIL_RECORD_MPTCP = 1 << 7,
+    TCPTRAIL_RECORD_HAS_RTO_COUNT = 1 << 8,  /* Linux 6.7 and later */
+};
+
+/* A process, taken where it was `current`. */
+struct tcptrail_actor {
+    __u32 pid; /* thread group, initial pid namespace; 0: none */
+    __u32 uid;
+    char name[TCPTRAIL_NAME_LEN]; /* of the thread group's leader */
+};
+
+struct tcptrail_owner {
+    __u64 cgroup_id; /* the socket's cgroup v2; 0: the kernel does not tell */
+    __u64 start_ns;  /* of the process, CLOCK_BOOTTIME: tells it from another with the same pid */
+    struct tcptrail_actor actor;
+    char thread_name[TCPTRAIL_NAME_LEN];
+    __u32 source; /* enum tcptrail_owner_source */
+    __u32 pad;
+};
+
+/* Both ends, network byte order; an IPv4 address is in the first four bytes. */
+struct tcptrail_addresses {
+    __u8 local[16];
+    __u8 remote[16];
+    __u16 local_port;  /* host byte order; 0: none was assigned */
+    __u16 remote_port; /* host byte order */
+    __u16 family;      /* AF_INET, AF_INET6 */
+    __u16 pad;
+    __u32 netns;       /* inode */
+    __u32 ifindex;     /* that the socket is bound to: the scope of a link-local address */
+};
+
+/* What is remembered from the beginning of a connection on: the value of the map `connections`. */
+struct tcptrail_birth {
+    __u64 cookie;
+    __u64 opened_ns;
+    __u64 established_ns;
+    __u64 retransmit_first_ns;
+    __u64 retransmit_last_ns;
+    __u64 reset_ns;
+    /* state | nanoseconds since opened << 4, in order; the number of entries is timeline_len */
+    __u64 timeline[TCPTRAIL_TIMELINE_LEN];
+    struct tcptrail_owner owner;
+    struct tcptrail_actor ended_by;
+    struct tcptrail_addresses addresses;
+    __u32 flags;             /* enum tcptrail_birth_flag */
+    __u32 syn_retransmits;   /* until established */
+    __u32 synack_rtt_us;     /* server: SYN-ACK to its acknowledgement; 0: not measured */
+    __u32 reset_reason;      /* enum sk_rst_reason; 0 where the kernel does not tell */
+    __s32 reported_error;    /* errno of the last inet_sk_error_report */
+    __u8 timeline_len;
+    __u8 role;               /* enum tcptrail_role */
+    __u8 state;              /* the last one seen */
+    __u8 reset_direction;    /* enum tcptrail_reset_direction */
+    __u8 reset_state;        /* of the connection when the reset happened */
+    __u8 pad[7];
+};
+
+/* What tcp_sock has counted by the end. */
+struct tcptrail_socket {
+    __u64 bytes_sent;
+    __u64 bytes_acked;    /* the kernel's: SYN of a client and FIN included */
+    __u64 bytes_received; /* the kernel's: FIN included */
+    __u64 bytes_retransmitted;
+    __u64 delivery_rate;  /* bytes per second; 0: not measured */
+    __u32 segments_out;
+    __u32 segments_in;
+    __u32 data_segments_out;
+    __u32 data_segments_in;
+    __u32 retransmits;
+    __u32 rto_count;
+    __u32 lost;
+    __u32 reordering;
+    __u32 dsack_duplicates;
+    __u32 out_of_order_in;
+    __u32 srtt_us;        /* << 3 */
+    __u32 mdev_us;        /* << 2 */
+    __u32 rtt_min_us;     /* ~0: not measured */
+    __u32 receive_rtt_us; /* << 3 */
+    __u32 cwnd;
+    __u32 ssthresh;
+    __u32 mss;
+    __u32 chrono_jiffies[3]; /* busy only, window limited, buffer limited: each apart from the others */
+    __u32 idle_jiffies;   /* since the later of the last data sent and received */
+    __u32 send_queue;     /* write_seq - snd_una: SYN and FIN count one each */
+    __u32 receive_queue;  /* rcv_nxt - copied_seq: FIN counts one */
+    __u32 keepalive_idle_jiffies;
+    __s32 error;          /* sk_err */
+    __s32 soft_error;     /* sk_err_soft */
+    __u32 shutdown;       /* sk_shutdown: 3 once the application has closed */
+    char congestion[TCPTRAIL_NAME_LEN];
+};
+
+struct tcptrail_record {
+    __u16 version; /* TCPTRAIL_RECORD_VERSION */
+    __u16 size;    /* of this struct */
+    __u32 flags;   /* enum tcptrail_record_flag */
+    __u64 ended_ns;
+    struct tcptrail_birth birth;
+    struct tcptrail_socket socket;
+};
+
+#ifdef __cplusplus
+#define TCPTRAIL_ASSERT_SIZE(type, bytes) static_assert(sizeof(struct type) == (bytes), #type)
+#else
+#define TCPTRAIL_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type)
+#endif
+TCPTRAIL_ASSERT_SIZE(tcptrail_actor, 24);
+TCPTRAIL_ASSERT_SIZE(tcptrail_owner, 64);
+TCPTRAIL_ASSERT_SIZE(tcptrail_addresses, 48);
+TCPTRAIL_ASSERT_SIZE(tcptrail_birth, 280);
+TCPTRAIL_ASSERT_SIZE(tcptrail_socket, 168);
+TCPTRAIL_ASSERT_SIZE(tcptrail_record, 464);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every difference between kernels, with version and commit. The floor is Linux 5.15. */
+#ifndef TCPTRAIL_COMPAT_BPF_H
+#define TCPTRAIL_COMPAT_BPF_H
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/kernel.bpf.h"
+
+/* tcp_sock.total_rto: Linux 6.7 (3868ab0f1925). */
+static __always_inline bool compat_rto_count(const struct tcp_sock *tp, __u32 *count)
+{
+    if (!bpf_core_field_exists(tp->total_rto))
+        return false;
+    *count = tp->total_rto;
+    return true;
+}
+
+/* tcp_sock.is_mptcp: only where the kernel is built with CONFIG_MPTCP. */
+static __always_inline bool compat_is_mptcp(const struct tcp_sock *tp)
+{
+    return bpf_core_field_exists(tp->is_mptcp) && tp->is_mptcp;
+}
+
+/* tcp_sock.chrono_type: a bit field until Linux 6.8 (d5fed5addb2b), a byte from then on. */
+static __always_inline __u32 compat_chrono_type(const struct tcp_sock *tp)
+{
+    return BPF_CORE_READ_BITFIELD(tp, chrono_type);
+}
+
+/* sock.sk_cgrp_data: only where the kernel is built with CONFIG_SOCK_CGROUP_DATA. */
+static __always_inline __u64 compat_cgroup_id(const struct sock *sk)
+{
+    if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+        return 0;
+    struct cgroup *cgroup = sk->sk_cgrp_data.cgroup;
+    return cgroup ? cgroup->kn->id : 0;
+}
+
+/*
+ * tcp_send_reset carries enum sk_rst_reason from Linux 6.10 on (b533fb9cf4f7); the user side loads
+ * the program that fits. See tcp.bpf.c.
+ */
+
+#endif

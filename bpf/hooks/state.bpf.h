@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * tp_btf/inet_sock_set_state: every TCP state change of a full socket; the spine.
+ *
+ * Reached from inet_sk_state_store() and inet_sk_set_state(), through which every change has to go
+ * (Linux 4.16). CLOSE → SYN_SENT runs in the caller's connect(), CLOSE → LISTEN in listen(),
+ * ESTABLISHED → FIN_WAIT1 in close(), shutdown() or exit(): there `current` is who did it. The rest
+ * runs mostly in softirq. The trace comes before the store: sk_state is still the old one.
+ */
+#ifndef TCPTRAIL_HOOKS_STATE_BPF_H
+#define TCPTRAIL_HOOKS_STATE_BPF_H
+
+#include "bpf/lib/emit.bpf.h"
+
+/* A socket's address is taken again while its birth is still there: its end was seen by no hook. */
+static __always_inline void state_clear_stale(__u64 key, __u64 now)
+{
+    struct tcptrail_birth *stale = bpf_map_lookup_elem(&connections, &key);
+
+    if (stale)
+        emit_end_missed(key, stale, now);
+}
+
+static __always_inline void state_insert(__u64 key, const struct tcptrail_birth *birth, __u32 counter, __u64 now)
+{
+    long error = bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
+
+    if (error == -17 /* EEXIST */) {
+        state_clear_stale(key, now);
+        error = bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
+    }
+    count(error ? TCPTRAIL_BIRTHS_NOT_STORED : counter);
+}
+
+static __always_inline void state_connect(struct sock *sk, const struct tcp_sock *tp)
+{
+    struct tcptrail_birth birth = {};
+    __u64 now = bpf_ktime_get_boot_ns();
+
+    birth.cookie = bpf_get_socket_cookie(sk);
+    birth.opened_ns = now;
+    birth.role = TCPTRAIL_ROLE_CLIENT;
+    owner_set_current(&birth.owner, sk, TCPTRAIL_OWNER_CONNECT);
+    if (birth.owner.actor.pid == self_tgid && !config.include_self)
+        birth.flags = TCPTRAIL_BIRTH_IGNORED;
+    read_addresses(&birth.addresses, sk, tp);
+    store_state(&birth, TCP_SYN_SENT, now);
+    state_insert((__u64)sk, &birth, TCPTRAIL_BIRTHS_CLIENT, now);
+}
+
+/* The child's addresses are not set yet: they are read when it is established. */
+static __always_inline void state_child(struct sock *child, const struct tcp_sock *tp)
+{
+    struct tcptrail_birth birth = {};
+    __u64 now = bpf_ktime_get_boot_ns(), listener = owner_listener_of_clone(tp);
+    struct tcptrail_owner *owner = bpf_map_lookup_elem(&listeners, &listener);
+
+    birth.cookie = bpf_get_socket_cookie(child);
+    birth.opened_ns = now;
+    birth.role = TCPTRAIL_ROLE_SERVER;
+    if (owner) {
+        birth.owner = *owner;
+        birth.owner.source = TCPTRAIL_OWNER_LISTENER;
+        if (owner->actor.pid == self_tgid && !config.include_self)
+            birth.flags = TCPTRAIL_BIRTH_IGNORED;
+    }
+    birth.owner.cgroup_id = compat_cgroup_id(child);
+    store_state(&birth, TCP_SYN_RECV, now);
+    state_insert((__u64)child, &birth, TCPTRAIL_BIRTHS_SERVER, now);
+}
+
+static __always_inline void state_listen(const struct sock *sk)
+{
+    struct tcptrail_owner owner = {};
+    __u64 key = (__u64)sk;
+
+    owner_set_current(&owner, sk, TCPTRAIL_OWNER_LISTENER);
+    if (bpf_map_update_elem(&listeners, &key, &owner, BPF_ANY))
+        count(TCPTRAIL_LISTENERS_NOT_STORED);
+}
+
+static __always_inline void state_established(struct tcptrail_birth *birth, const struct sock *sk,
+                                              const struct tcp_sock *tp, __u64 now)
+{
+    birth->established_ns = now;
+    birth->syn_retransmits = tp->total_retrans;
+    /* The first sample of a child is the time from SYN-ACK to its acknowledgement, if it was sent once. */
+    if (birth->role == TCPTRAIL_ROLE_SERVER && !tp->total_retrans)
+        birth->synack_rtt_us = tp->srtt_us >> 3;
+    /* A reset that was sent for somebody else's segment did not end this connection. */
+    birth->reset_direction = TCPTRAIL_RESET_NONE;
+    read_addresses(&birth->addresses, sk, tp);
+}
+
+/*
+ * Whether a change to CLOSE is a local abort, which sends its reset only after it: close() with
+ * unread data, SO_LINGER 0, connect(AF_UNSPEC) (tcp_close, tcp_disconnect). All other ways out of
+ * these states leave a mark: an error, a reset, the peer's FIN (SOCK_DONE) or an orphan's TIME_WAIT
+ * (SOCK_DEAD; close() marks it only later).
+ */
+static __always_inline bool state_is_local_abort(const struct sock *sk, const struct tcptrail_birth *birth, int from)
+{
+    if (sk->sk_err || birth->reset_direction != TCPTRAIL_RESET_NONE)
+        return false;
+    switch (from) {
+    case TCP_ESTABLISHED:
+    case TCP_CLOSE_WAIT:
+    case TCP_SYN_RECV:
+        return true;
+    case TCP_FIN_WAIT1:
+    case TCP_FIN_WAIT2:
+        return !read_flag(sk, SOCK_DEAD) && !read_flag(sk, SOCK_DONE);
+    default:
+        return false;
+    }
+}
+
+static __always_inline void state_close(struct sock *sk, const struct tcp_sock *tp, int from)
+{
+    struct tcptrail_birth *birth = store_find(sk);
+    __u64 now = bpf_ktime_get_boot_ns();
+
+    if (!birth) {
+        emit_end_without_birth(sk, tp, from, now);
+        return;
+    }
+    if (birth->state != from)
+        birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
+    bool aborted = state_is_local_abort(sk, birth, from);
+    /* Abandoned, aborted or killed (ss -K): this runs in the call that did it. */
+    if (aborted || (from == TCP_SYN_SENT && !sk->sk_err) || sk->sk_err == ECONNABORTED)
+        owner_set_current_actor(&birth->ended_by);
+    store_state(birth, TCP_CLOSE, now);
+    birth->state = from;
+    if (aborted) {
+        birth->flags |= TCPTRAIL_BIRTH_ENDING; /* hooks/reset or hooks/destroy tells it, in the same call */
+        birth->reset_ns = now;
+        birth->reset_state = from;
+        return;
+    }
+    emit_end(sk, tp, birth, 0, now);
+}
+
+static __always_inline void state_step(const struct sock *sk, const struct tcp_sock *tp, int from, int to)
+{
+    struct tcptrail_birth *birth = store_find(sk);
+    __u64 now;
+
+    if (!birth)
+        return;
+    now = bpf_ktime_get_boot_ns();
+    if (birth->state != from)
+        birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
+    store_state(birth, to, now);
+    if (to == TCP_ESTABLISHED)
+        state_established(birth, sk, tp, now);
+    else if (to == TCP_FIN_WAIT1)
+        owner_set_current_actor(&birth->ended_by);
+}
+
+static __always_inline int state_changed(struct sock *sk, int from, int to)
+{
+    struct tcp_sock *tp;
+    __u64 key = (__u64)sk;
+
+    if (!read_is_tcp(sk) || from == to)
+        return 0;
+    tp = bpf_skc_to_tcp_sock(sk);
+    if (!tp)
+        return 0;
+    if (to == TCP_SYN_SENT)
+        state_connect(sk, tp);
+    else if (from == TCP_LISTEN && to == TCP_SYN_RECV)
+        state_child(sk, tp);
+    else if (to == TCP_LISTEN)
+        state_listen(sk);
+    else if (from == TCP_LISTEN)
+        bpf_map_delete_elem(&listeners, &key);
+    else if (to == TCP_CLOSE)
+        state_close(sk, tp, from);
+    else
+        state_step(sk, tp, from, to);
+    return 0;
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * iter/bpf_map_elem over `connections`, run by the agent from time to time: finds the births whose
+ * socket is gone though no hook saw the end, and tells them as END_MISSED.
+ *
+ * The memory behind a key stays a struct sock or becomes something else: it is read with
+ * bpf_probe_read_kernel(), and believed only while it carries the cookie of the birth.
+ */
+#ifndef TCPTRAIL_HOOKS_SWEEP_BPF_H
+#define TCPTRAIL_HOOKS_SWEEP_BPF_H
+
+#include "bpf/lib/emit.bpf.h"
+
+/* A local abort completes within the call that began it; older than this it was not completed. */
+#define SWEEP_ENDING_NS 1000000000ull
+
+static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth *birth, __u64 now)
+{
+    struct sock *sk = (struct sock *)key;
+    __u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+    __u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
+
+    if (birth->flags & TCPTRAIL_BIRTH_ENDING)
+        return now - birth->reset_ns > SWEEP_ENDING_NS;
+    return cookie != birth->cookie || state == TCP_CLOSE;
+}
+
+static __always_inline int sweep_birth(const struct bpf_iter__bpf_map_elem *ctx)
+{
+    struct tcptrail_birth *birth = ctx->value;
+    __u64 *key = ctx->key, sk, now = bpf_ktime_get_boot_ns();
+
+    if (!key || !birth)
+        return 0;
+    sk = *key;
+    if (sweep_is_gone(sk, birth, now))
+        emit_end_missed(sk, birth, now);
+    return 0;
+}
+
+#endif

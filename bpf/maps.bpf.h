@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every map: who inserts, who deletes, who reads, what happens when it is full. */
+#ifndef TCPTRAIL_MAPS_BPF_H
+#define TCPTRAIL_MAPS_BPF_H
+
+#include <bpf/bpf_helpers.h>
+
+#include "bpf/abi/config.h"
+#include "bpf/abi/counters.h"
+#include "bpf/abi/record.h"
+#include "bpf/kernel.bpf.h"
+
+/*
+ * Births of the connections that are open now, by the address of their struct sock.
+ * Inserted: hooks/state (SYN_SENT, SYN_RECV of a child), hooks/scan (open before the capture).
+ * Deleted: lib/emit at the end; hooks/sweep when the socket is gone though no end was seen.
+ * Read: all hooks. Full: the connection is told all the same, as BIRTH_MISSED, and counted.
+ * Size: set before load from capture.max_connections.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 524288);
+    __type(key, __u64);
+    __type(value, struct tcptrail_birth);
+} connections SEC(".maps");
+
+/*
+ * Who called listen(), by the address of the listening struct sock.
+ * Inserted: hooks/state (LISTEN), hooks/scan. Deleted: hooks/state (CLOSE), hooks/destroy.
+ * Read: hooks/state at the birth of a child. Full: its connections have no owner; counted.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 16384);
+    __type(key, __u64);
+    __type(value, struct tcptrail_owner);
+} listeners SEC(".maps");
+
+/* A port that somebody listened on when the capture began. */
+struct listen_port {
+    __u32 netns;
+    __u32 port;
+};
+
+/*
+ * Tells apart clients and servers among the connections that the scan finds open.
+ * Inserted: hooks/scan, first pass. Read: hooks/scan, second pass. Deleted: never; of no use later.
+ * Full: such a connection is told without a role.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 16384);
+    __type(key, struct listen_port);
+    __type(value, __u8);
+} listen_ports SEC(".maps");
+
+/*
+ * Records on their way to the agent. Written by lib/emit alone; read by the capture thread.
+ * Full: the record is lost and counted as LOST_RING_FULL. Size: set before load.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 8 << 20);
+} ring SEC(".maps");
+
+/* Counts of enum tcptrail_counter. Written by all hooks on their own CPU; read by the capture thread. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, TCPTRAIL_COUNTERS);
+    __type(key, __u32);
+    __type(value, __u64);
+} counters SEC(".maps");
+
+/* Settings: written by the user side before load. */
+const volatile struct tcptrail_config config = {.wake_shift = 21};
+
+/* The agent's own thread group in the initial pid namespace: written by hooks/scan, which it runs. */
+__u32 self_tgid = 0;
+
+/* hooks/scan: 1 listeners, 2 connections; set by the user side before each pass. */
+__u32 scan_pass = 0;
+
+/* Both clocks at the same moment, for the user side to tell HZ by: written by hooks/scan. */
+__u64 scan_jiffies = 0;
+__u64 scan_monotonic_ns = 0;
+
+#endif
