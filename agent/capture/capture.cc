@@ -49,6 +49,8 @@ Result<uint64_t> Capture::drain() {
     return received.get() - before;
 }
 
+void Capture::stop() { programs_->detach(); }
+
 Result<> Capture::sweep() { return programs_->sweep(); }
 
 Result<KernelCounts> Capture::counts() const {
@@ -62,6 +64,11 @@ Result<KernelCounts> Capture::counts() const {
         for (const uint64_t value : values) sums.values[i] += value;
     }
     return sums;
+}
+
+Capture::Runs Capture::runs() const {
+    const Programs::Runs runs = programs_->runs();
+    return {runs.recursion_misses, runs.run_time_ns};
 }
 
 uint32_t Capture::hz() const { return programs_->hz(); }

@@ -47,10 +47,18 @@ public:
     int wake_fd() const;
     // Takes all that is in the ring. Returns the number of records.
     Result<uint64_t> drain();
+    // Detaches from the kernel: after one more drain() the accounts are final.
+    void stop();
     // Looks for births whose socket is gone; what it finds comes with the next drain().
     Result<> sweep();
 
     Result<KernelCounts> counts() const;
+    // Summed over the programs; run_time_ns is 0 unless kernel.bpf_stats_enabled.
+    struct Runs {
+        uint64_t recursion_misses = 0;
+        uint64_t run_time_ns = 0;
+    };
+    Runs runs() const;
     uint64_t ring_bytes() const { return options_.ring_bytes; }
     uint32_t hz() const;  // of jiffies; 0: not known
     const std::vector<HookStatus>& hooks() const;

@@ -14,6 +14,7 @@ namespace tcptrail::capture {
 
 namespace {
 
+constexpr const char* default_btf = "/sys/kernel/btf/vmlinux";
 constexpr std::string_view tracepoint_prefix = "tp_btf/";
 constexpr std::string_view reason_prefix = "SK_RST_REASON_";
 
@@ -51,7 +52,7 @@ std::vector<std::string> read_reset_reasons(const btf* types) {
     const int id = btf__find_by_name_kind(types, "sk_rst_reason", BTF_KIND_ENUM);
     if (id < 0) return reasons;
     const btf_type* type = btf__type_by_id(types, id);
-    const btf_enum* values = btf_enum(type);
+    const struct btf_enum* values = btf_enum(type);
     for (int i = 0; i < btf_vlen(type); ++i) {
         if (values[i].val < 0 || values[i].val > 1024) continue;
         const auto number = static_cast<size_t>(values[i].val);
@@ -67,7 +68,8 @@ std::vector<std::string> read_reset_reasons(const btf* types) {
 
 std::span<const HookPlan> hook_plan() { return plan; }
 
-Result<KernelTypes> read_kernel_types(const std::string& path) {
+Result<KernelTypes> read_kernel_types(const Options& options) {
+    const std::string path = options.btf.empty() ? default_btf : options.btf;
     const std::unique_ptr<btf, BtfFree> types(btf__parse(path.c_str(), nullptr));
     if (!types) {
         utsname system{};

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/capture/options.h"
 
 namespace tcptrail::capture {
 
@@ -36,7 +37,7 @@ struct KernelTypes {
     std::vector<std::string> reset_reasons; // by number, without prefix; empty before Linux 6.10
 };
 
-// Reads the BTF at `path`. Fails with ExitCode::unavailable when there is none.
-Result<KernelTypes> read_kernel_types(const std::string& path);
+// Reads the kernel's BTF. Fails with ExitCode::unavailable when there is none.
+Result<KernelTypes> read_kernel_types(const Options& options);
 
 }  // namespace tcptrail::capture

@@ -23,8 +23,6 @@ namespace tcptrail::capture {
 
 namespace {
 
-constexpr const char* default_btf = "/sys/kernel/btf/vmlinux";
-
 // libbpf's last warnings: the only place where it says why the kernel refused something.
 std::string& libbpf_words() {
     thread_local std::string words;
@@ -87,7 +85,7 @@ Programs::~Programs() = default;
 
 Result<std::unique_ptr<Programs>> Programs::load(const Options& options) {
     std::unique_ptr<Programs> programs(new Programs);
-    auto types = read_kernel_types(options.btf.empty() ? default_btf : options.btf);
+    auto types = read_kernel_types(options);
     if (!types) return std::unexpected(std::move(types.error()));
     if (auto opened = programs->open(options); !opened) return std::unexpected(std::move(opened.error()));
     programs->choose(*types);
@@ -182,6 +180,20 @@ Result<> Programs::scan() {
 Result<> Programs::sweep() {
     if (!sweep_) return {};
     return run_iterator(sweep_.get(), "iter/bpf_map_elem");
+}
+
+Programs::Runs Programs::runs() const {
+    Runs sums;
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, object_->obj) {
+        bpf_prog_info info{};
+        uint32_t length = sizeof info;
+        const int fd = bpf_program__fd(program);
+        if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0) continue;  // not loaded on this kernel
+        sums.recursion_misses += info.recursion_misses;
+        sums.run_time_ns += info.run_time_ns;
+    }
+    return sums;
 }
 
 int Programs::ring_fd() const { return bpf_map__fd(object_->maps.ring); }

@@ -26,8 +26,17 @@ public:
 
     // Finds the listeners and connections that are open already. Call once, after load().
     Result<> scan();
+    // No record comes after this. Births that are remembered are forgotten.
+    void detach() { links_.clear(); }
     // Tells the births whose socket is gone as END_MISSED, through the ring.
     Result<> sweep();
+
+    // Summed over the programs; run_time only while kernel.bpf_stats_enabled.
+    struct Runs {
+        uint64_t recursion_misses = 0;  // runs that the kernel skipped
+        uint64_t run_time_ns = 0;
+    };
+    Runs runs() const;
 
     int ring_fd() const;
     int counters_fd() const;

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make          builds build/tcptrail. `make help` lists what else there is.
+# V=1           shows the whole commands.
+# WERROR=1      makes a warning of the C++ compiler an error, as CI does.
+# BUILD=dir     builds there instead: for a build with other flags beside this one, for example
+#               make BUILD=build/asan SANITIZE=address,undefined test-unit
+
+BUILD ?= build
+VERSION := 0.1.0
+commit := $(if $(wildcard .git),$(shell git describe --always --dirty --exclude '*'))
+
+# As many jobs as processors, unless the caller says how many.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+# Keep what is made on the way, protobuf headers for one.
+.SECONDARY:
+.DEFAULT_GOAL := all
+export BUILD
+
+ifeq ($(V),1)
+Q :=
+say := @:
+else
+Q := @
+say = @printf '  %-8s %s\n'
+endif
+
+# ---- Debian packages: installed here, in one step, when one is missing
+
+test_goals := test test-unit test-kernel test-kafka tests bench-first-light
+kafka_goals := test test-kafka kafka-up
+check_goals := check check-format check-tidy check-shell check-proto
+goals := $(or $(MAKECMDGOALS),all)
+sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
+	$(if $(filter $(kafka_goals),$(goals)),kafka) $(if $(filter test-trixie,$(goals)),trixie)
+empty :=
+packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
+
+$(packages): deploy/install-build-packages
+	$(Q)deploy/install-build-packages $(sets)
+	$(Q)mkdir -p $(@D) && touch $@
+
+# ---- Compilers and flags
+
+CC := gcc
+CXX := g++
+# The first clang that knows BPF well: Debian 12 has 14, Debian 13 has 19.
+CLANG ?= $(notdir $(firstword $(wildcard $(addprefix /usr/bin/,clang-14 clang-19 clang))))
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+
+# -isystem: generated headers and those of packages are not ours to warn about.
+CPPFLAGS := -I. -isystem $(BUILD)/gen
+# spdlog and fmt from their shared libraries instead of compiling them anew in every object.
+CPPFLAGS += -DSPDLOG_SHARED_LIB -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL
+# xxhash from its header, without its library.
+CPPFLAGS += -DXXH_INLINE_ALL
+# Cheap checks of bounds at run time: in libc's functions, in the standard library's containers.
+hardening := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS -fstack-protector-strong -fstack-clash-protection
+# -g: a crash in the field must be readable; it costs no speed.
+CXXFLAGS ?= -O2 -g
+cxxflags := -std=c++23 $(CXXFLAGS) $(hardening) -fPIE -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+warnings := -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror)
+# relro, now: the tables of the linker are read-only once the program runs.
+ldflags := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+# libbpf statically: it must fit the skeleton, and hosts have many versions of it.
+libs := -l:libbpf.a -lelf -lz -lrdkafka -lprotobuf -lyaml-cpp -lspdlog -lfmt -lsqlite3 -lcap
+# Headers that an object needs are written beside it. -MD, not -MMD: the generated ones count as
+# system headers. -MP: a header that was removed must not stop the build.
+deps := -MD -MP
+
+# ---- Generated sources: BPF object and skeleton, protobuf, version
+
+gen := $(BUILD)/gen
+bpf_object := $(BUILD)/bpf/tcp.bpf.o
+skeleton := $(gen)/tcp.skel.h
+version := $(gen)/version.h
+protos := $(wildcard schemas/v1/*.proto)
+pb_headers := $(protos:%.proto=$(gen)/%.pb.h)
+pb_objects := $(protos:%.proto=$(gen)/%.pb.o)
+generated := $(skeleton) $(version) $(pb_headers)
+
+bpf_arch := $(subst aarch64,arm64,$(subst x86_64,x86,$(shell uname -m)))
+# -mcpu=v3: the instructions that Linux 5.15 knows. -g: BTF comes from it. -idirafter: <asm/types.h>
+# is in the host's folder, which clang does not look into for another target.
+bpf_flags = -target bpf -O2 -g -mcpu=v3 -D__TARGET_ARCH_$(bpf_arch) -I. -Wall -Werror \
+	-idirafter /usr/include/$(shell $(CC) -print-multiarch) $(deps)
+
+# bpftool strips debug information from the object and keeps BTF.
+$(bpf_object): bpf/tcp.bpf.c | $(packages)
+	$(say) CLANG $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(bpf_flags) -MT $@ -MF $(@:.o=.d) -c $< -o $(@:.o=.tmp.o)
+	$(Q)$(BPFTOOL) gen object $@ $(@:.o=.tmp.o)
+
+$(skeleton): $(bpf_object)
+	$(say) SKEL $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name tcptrail_bpf > $@
+
+$(gen)/%.pb.cc $(gen)/%.pb.h: %.proto | $(packages)
+	$(say) PROTOC $@
+	$(Q)mkdir -p $(gen)
+	$(Q)protoc --cpp_out=$(gen) $<
+
+# #include "version.h" has TCPTRAIL_VERSION. The file changes only when the version does.
+version_text := $(VERSION)$(if $(commit),+$(commit))
+$(version): FORCE
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '#define TCPTRAIL_VERSION "$(version_text)"' > $@.new
+	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# ---- The agent
+
+sources := $(sort $(shell find agent -name '*.cc'))
+library := $(BUILD)/libtcptrail.a
+program := $(BUILD)/tcptrail
+
+all: $(program) ## build build/tcptrail (default)
+
+$(BUILD)/%.o: %.cc | $(packages) $(generated)
+	$(say) CXX $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX) $(CPPFLAGS) $(cxxflags) $(warnings) $(deps) -c $< -o $@
+
+# What protoc wrote is compiled without our warnings.
+$(gen)/%.pb.o: $(gen)/%.pb.cc | $(pb_headers)
+	$(say) CXX $@
+	$(Q)$(CXX) $(CPPFLAGS) $(cxxflags) -w $(deps) -c $< -o $@
+
+# Made anew each time, so that no object of a removed source stays in it.
+$(library): $(patsubst %.cc,$(BUILD)/%.o,$(filter-out agent/main.cc,$(sources))) $(pb_objects)
+	$(say) AR $@
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(program): $(BUILD)/agent/main.o $(library)
+	$(say) LINK $@
+	$(Q)$(CXX) $(ldflags) $^ $(libs) -o $@
+
+run: all ## build, then run the agent in the foreground: make run ARGS='--set …'
+	@exec $(program) run $(ARGS)
+
+# ---- Tests: one program per folder, plus tools
+
+test_object = $(patsubst %.cc,$(BUILD)/%.o,$(sort $(shell find tests/$(1) -name '*.cc' $(2))))
+test_programs := $(foreach k,unit kernel kafka,$(if $(wildcard tests/$(k)),$(BUILD)/tests/$(k)-test))
+tools := $(patsubst %.cc,$(BUILD)/%,$(wildcard tests/tools/*.cc)) $(BUILD)/tests/kafka/plain_consumer
+# Catch2 2 is headers only; 3 has a library.
+catch = $(if $(wildcard /usr/include/catch2/catch_all.hpp),-lCatch2)
+
+$(BUILD)/tests/unit-test: $(call test_object,unit)
+$(BUILD)/tests/kernel-test: $(call test_object,kernel)
+$(BUILD)/tests/kafka-test: $(call test_object,kafka,-not -name plain_consumer.cc)
+$(test_programs): $(BUILD)/tests/main.o $(library)
+	$(say) LINK $@
+	$(Q)$(CXX) $(ldflags) $(filter %.o,$^) $(library) $(libs) $(catch) -o $@
+
+# These share no code with the agent: they judge it.
+$(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o
+	$(say) LINK $@
+	$(Q)$(CXX) $(ldflags) $^ $(tool_libs) -o $@
+$(BUILD)/tests/tools/abi_layout: tool_libs := -l:libbpf.a -lelf -lz
+$(BUILD)/tests/kafka/plain_consumer: $(BUILD)/tests/kafka/plain_consumer.o $(pb_objects)
+	$(say) LINK $@
+	$(Q)$(CXX) $(ldflags) $^ -lrdkafka -lprotobuf -o $@
+
+tests: $(program) $(test_programs) $(tools) ## build all test programs
+
+test-unit: $(program) $(BUILD)/tests/unit-test ## unit tests: seconds, no root, no broker
+	@tests/run unit
+test: tests ## all tests: unit, scripts, kernel (root), kafka (starts the broker)
+	@tests/run unit scripts kernel kafka
+test-kernel: tests ## the tests that need root and a kernel with BTF
+	@tests/run kernel
+test-kafka: tests ## the tests against the real broker
+	@tests/run kafka
+
+bench-first-light: all tests ## cost and completeness at full speed, beside tcplife
+	@tests/bench/first_light
+
+kafka-up: | $(packages) ## start Apache Kafka on 127.0.0.1:9092, its files in build/kafka
+	@tests/kafka/broker up
+kafka-down: ## stop it
+	@tests/kafka/broker down
+
+test-trixie: | $(packages) ## build and run the unit tests on Debian 13, in build/trixie
+	@tests/check/trixie
+
+# ---- Checks
+
+cxx_files := $(sort $(shell find agent tests -name '*.cc' -o -name '*.h'))
+all_files := $(cxx_files) $(sort $(shell find bpf -name '*.c' -o -name '*.h'))
+shell_files := $(shell grep -rlE '^#!/(usr)?/?bin/(env )?(ba)?sh' deploy tests .ci)
+tidy_files := $(sort $(wildcard agent/*.cc agent/*/*.cc tests/tools/*.cc))
+tidy_stamps := $(tidy_files:%=$(BUILD)/tidy/%.ok)
+buf_version := 1.75.0
+buf := $(BUILD)/buf/$(buf_version)/node_modules/.bin/buf
+
+check: check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-size ## all checks below
+
+check-format: | $(packages) ## clang-format
+	$(say) FORMAT
+	$(Q)clang-format-19 --dry-run -Werror $(all_files)
+
+check-tidy: $(tidy_stamps) ## clang-tidy
+# One file, one stamp: after a change only what it touches is looked at again.
+$(BUILD)/tidy/%.ok: % .clang-tidy $(filter %.h,$(cxx_files)) | $(packages) $(generated)
+	$(say) TIDY $<
+	$(Q)mkdir -p $(@D)
+	$(Q)clang-tidy-19 --quiet $< -- -std=c++23 $(CPPFLAGS) -Wno-unknown-warning-option
+	$(Q)touch $@
+
+check-shell: | $(packages) ## shellcheck
+	$(say) SHELL
+	$(Q)shellcheck -x $(shell_files)
+
+check-proto: $(buf) ## buf lint
+	$(say) BUF
+	$(Q)$(buf) lint
+$(buf): | $(packages)
+	$(say) NPM $@
+	$(Q)npm install --loglevel=error --no-audit --no-fund --prefix $(BUILD)/buf/$(buf_version) @bufbuild/buf@$(buf_version)
+
+check-include: ## a folder of agent/ includes only folders that sort before it
+	$(say) INCLUDE
+	$(Q)tests/check/include-order
+check-spdx: ## licence lines
+	$(say) SPDX
+	$(Q)tests/check/spdx
+check-abi: $(bpf_object) $(BUILD)/tests/tools/abi_layout ## bpf/abi as C, as C++ and in BTF: one layout
+	$(say) ABI
+	$(Q)tests/check/abi-layout $(bpf_object)
+check-size: ## files that are longer than they should be (a report, not an error)
+	$(Q)tests/check/file-size $(all_files)
+
+# ---- The rest
+
+clean: ## stop the broker and remove build/
+	@if [ -e $(BUILD)/kafka/pid ]; then tests/kafka/broker down; fi
+	$(Q)rm -rf $(BUILD)
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
+
+.PHONY: FORCE all run tests test test-unit test-kernel test-kafka bench-first-light kafka-up kafka-down test-trixie \
+	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-size clean help
+
+-include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))

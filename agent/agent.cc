@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/agent.h"
+
+#include <csignal>
+#include <cstdio>
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "agent/transmit/client.h"
+
+namespace tcptrail {
+
+namespace {
+
+constexpr auto maintenance_interval = std::chrono::milliseconds(500);
+constexpr auto watch_interval = std::chrono::seconds(1);
+constexpr auto shutdown_deadline = std::chrono::seconds(5);  // less than what Kubernetes and systemd grant
+constexpr uint64_t error_interval_ns = 10'000'000'000;
+
+std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reasons) {
+    std::string text;
+    uint64_t sum = 0;
+    for (const auto& [reason, count] : reasons) {
+        sum += count;
+        if (count) text += (text.empty() ? "" : ", ") + std::string(reason) + " " + std::to_string(count);
+    }
+    return std::to_string(sum) + " lost" + (text.empty() ? "" : " (" + text + ")");
+}
+
+}  // namespace
+
+Agent::Agent(const Config& config, encode::TextFormat format)
+    : config_(config), writer_(format, stdout), spool_errors_(error_interval_ns), capture_errors_(error_interval_ns) {}
+
+Result<> Agent::run() {
+    auto loop = EventLoop::create();
+    if (!loop) return std::unexpected(std::move(loop.error()));
+    loop_ = &*loop;
+    // Before any thread begins: they inherit that signals are blocked.
+    if (auto set = loop->on_signals({SIGINT, SIGTERM}, [this](int) { loop_->stop(); }); !set) return set;
+    if (auto started = start(); !started) return started;
+    if (auto listening = listen(*loop); !listening) return listening;
+    auto result = loop->run();
+    stop();
+    return result;
+}
+
+Result<> Agent::start() {
+    // The spool first: its lock keeps a second agent from tracing.
+    if (has_kafka())
+        if (auto started = start_delivery(); !started) return started;
+    auto pipeline = Pipeline::start(config_, [this](const v1::ConnectionEvent& event) { on_event(event); });
+    if (!pipeline) return std::unexpected(std::move(pipeline.error()));
+    pipeline_ = std::move(*pipeline);
+    reporter_ = std::make_unique<Reporter>(*pipeline_);
+    log_info(pipeline_->describe());
+    if (has_kafka()) {
+        log_info("sending to Kafka at " + config_.kafka.brokers + ", run " + pipeline_->host().run_id);
+        report(v1::REPORT_REASON_START);
+        return {};
+    }
+    log_info("kafka.brokers is not set: printing to standard output");
+    if (auto written = writer_.header(); !written) return written;
+    return writer_.flush();
+}
+
+Result<> Agent::start_delivery() {
+    if (const auto warning = transmit::client_warning(config_.kafka)) log_warning(*warning);
+    auto spool = spool::Spool::open(config_.spool);
+    if (!spool) return std::unexpected(std::move(spool.error()));
+    spool_ = std::move(*spool);
+    const auto stats = spool_->stats();
+    if (stats.files_set_aside)
+        log_error("the spool in " + config_.spool.directory + " could not be read; it was renamed and a new one begun");
+    if (stats.found) log_info("the spool holds " + std::to_string(stats.found) + " events from before");
+    auto reader = spool_->reader();
+    if (!reader) return std::unexpected(std::move(reader.error()));
+    auto transmitter = transmit::Transmitter::start(config_.kafka, std::move(*reader));
+    if (!transmitter) return std::unexpected(std::move(transmitter.error()));
+    transmitter_ = std::move(*transmitter);
+    return {};
+}
+
+Result<> Agent::listen(EventLoop& loop) {
+    auto result = loop.on_readable(pipeline_->capture().wake_fd(), [this] { drain(); });
+    const auto every = [&](auto interval, EventLoop::Callback callback) {
+        if (result) result = loop.every(interval, std::move(callback));
+    };
+    every(std::chrono::milliseconds(config_.capture.drain_interval_ms), [this] { drain(); });
+    every(std::chrono::seconds(config_.capture.sweep_interval_secs), [this] {
+        if (auto swept = pipeline_->sweep(); !swept)
+            if (auto suppressed = capture_errors_.pass())
+                log_error(with_suppressed(swept.error().message, *suppressed));
+    });
+    if (!has_kafka()) return result;
+    every(maintenance_interval, [this] { hand_over(); });
+    every(watch_interval, [this] { watch_kafka(); });
+    every(std::chrono::seconds(config_.report_interval_secs), [this] { report(v1::REPORT_REASON_PERIODIC); });
+    return result;
+}
+
+void Agent::on_event(const v1::ConnectionEvent& event) {
+    if (spool_)
+        messages_.push_back(encode::to_message(event));
+    else if (!output_closed_ && !writer_.write(event))
+        output_closed_ = true;
+}
+
+void Agent::drain() {
+    if (auto drained = pipeline_->drain(); !drained)
+        if (auto suppressed = capture_errors_.pass()) log_error(with_suppressed(drained.error().message, *suppressed));
+    if (spool_) {
+        if (!messages_.empty()) hand_over();
+        return;
+    }
+    if (!output_closed_ && !writer_.flush()) output_closed_ = true;
+    if (output_closed_) loop_->stop();
+}
+
+// The messages are the spool's from here on, also when the disk does not take them.
+void Agent::hand_over() {
+    const auto result = messages_.empty() ? spool_->maintain() : spool_->append(messages_);
+    messages_.clear();
+    if (result) return;
+    if (auto suppressed = spool_errors_.pass()) log_error(with_suppressed(result.error().message, *suppressed));
+}
+
+void Agent::report(v1::ReportReason reason) {
+    messages_.push_back(to_message(reporter_->report(reason, spool_->stats(), transmitter_->status())));
+    hand_over();
+}
+
+void Agent::watch_kafka() {
+    const transmit::TransmitStatus status = transmitter_->status();
+    if (status.problem == kafka_problem_) return;
+    kafka_problem_ = status.problem;
+    if (kafka_problem_.empty())
+        log_info("Kafka acknowledges again");
+    else
+        log_error("Kafka: " + kafka_problem_ + "; events are kept in " + config_.spool.directory);
+}
+
+void Agent::stop() {
+    if (auto swept = pipeline_->sweep(); !swept) log_error(swept.error().message);
+    if (auto stopped = pipeline_->stop(); !stopped) log_error(stopped.error().message);
+    if (spool_) {
+        report(v1::REPORT_REASON_STOP);
+        transmitter_->stop(shutdown_deadline);
+        hand_over();
+        const auto stats = spool_->stats();
+        log_info("spool: " + std::to_string(stats.found + stats.in) + " events and reports = " +
+                 std::to_string(stats.released) + " acknowledged by Kafka + " + std::to_string(stats.held) +
+                 " kept for the next start + " +
+                 losses({{"evicted", stats.evicted}, {"damaged", stats.damaged}, {"memory_full", stats.memory_full}}));
+    } else if (!output_closed_) {
+        (void)writer_.flush();  // nobody is left to tell
+    }
+    if (const auto account = pipeline_->account())
+        log_info("capture: " + std::to_string(account->seen) + " connections seen = " + std::to_string(account->told) +
+                 " told + " + losses({{"ring_full", account->ring_full}, {"malformed", account->malformed}}));
+}
+
+}  // namespace tcptrail

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The daemon: the capture thread's pipeline, the spool behind it, the transmit thread behind that.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/base/event_loop.h"
+#include "agent/base/log.h"
+#include "agent/config.h"
+#include "agent/encode/message.h"
+#include "agent/encode/text.h"
+#include "agent/pipeline.h"
+#include "agent/report.h"
+#include "agent/spool/spool.h"
+#include "agent/transmit/transmitter.h"
+
+namespace tcptrail {
+
+// Runs in the thread that calls it, which becomes the capture thread.
+class Agent {
+public:
+    // `format` is for standard output, where events go without kafka.brokers.
+    Agent(const Config& config, encode::TextFormat format);
+
+    // Until SIGINT or SIGTERM. What Kafka has not acknowledged by then stays in the spool.
+    Result<> run();
+
+private:
+    bool has_kafka() const { return !config_.kafka.brokers.empty(); }
+    Result<> start();
+    Result<> start_delivery();
+    Result<> listen(EventLoop& loop);
+    void on_event(const v1::ConnectionEvent& event);
+    void drain();
+    void hand_over();
+    void report(v1::ReportReason reason);
+    void watch_kafka();
+    void stop();
+
+    const Config& config_;
+    encode::TextWriter writer_;
+    EventLoop* loop_ = nullptr;
+    bool output_closed_ = false;
+
+    std::unique_ptr<spool::Spool> spool_;
+    std::unique_ptr<transmit::Transmitter> transmitter_;
+    std::unique_ptr<Pipeline> pipeline_;
+    std::unique_ptr<Reporter> reporter_;
+    std::vector<Message> messages_;  // of this drain, not in the spool yet
+
+    std::string kafka_problem_;  // as it was logged last
+    LogLimiter spool_errors_;
+    LogLimiter capture_errors_;
+};
+
+}  // namespace tcptrail

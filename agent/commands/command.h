@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the commands have in common. Each add_… adds one to the program; the one that the user names sets
+// `action`, which main() then runs.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/config.h"
+#include "agent/encode/text.h"
+
+namespace CLI {
+class App;
+}
+
+namespace tcptrail::commands {
+
+// Returns the exit status, or the error that main() prints and takes it from.
+using Action = std::function<Result<ExitCode>()>;
+
+void add_run(CLI::App& app, Action& action);
+void add_observe(CLI::App& app, Action& action);
+void add_consume(CLI::App& app, Action& action);
+void add_topics(CLI::App& app, Action& action);
+void add_check(CLI::App& app, Action& action);
+void add_config(CLI::App& app, Action& action);
+
+// --config and --set, for the commands that read the configuration.
+struct ConfigOptions {
+    std::string file;
+    std::vector<std::string> settings;
+};
+void add_config_options(CLI::App& app, ConfigOptions& options);
+
+// The file is --config, else $TCPTRAIL_CONFIG, else /etc/tcptrail/tcptrail.yaml where there is one.
+ConfigSources config_sources(const ConfigOptions& options);
+Result<Config> load_config(const ConfigOptions& options);
+
+// -o table|wide|jsonl|csv
+void add_output_option(CLI::App& app, encode::TextFormat& format);
+encode::TextFormat text_format(OutputFormat format);
+
+// "seen 412 = told 410 + lost 2 (ring_full 2)"
+struct Loss {
+    const char* reason;
+    uint64_t count;
+};
+std::string account_line(uint64_t seen, uint64_t told, const std::vector<Loss>& losses);
+
+}  // namespace tcptrail::commands

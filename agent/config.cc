@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <exception>
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "agent/base/log.h"
+#include "agent/base/utf8.h"
+#include "agent/config_file.h"
+#include "agent/config_schema.h"
+#include "agent/config_values.h"
+#include "agent/config_yaml.h"
+
+namespace tcptrail {
+
+namespace {
+
+constexpr size_t max_file_bytes = 1 << 20;
+constexpr std::string_view environment_prefix = "TCPTRAIL_";
+
+using Kind = YamlNode::Kind;
+
+std::unexpected<Error> refuse(std::string_view place, std::string_view problem) {
+    return fail(fmt::format("{}: {}", place, problem), ExitCode::configuration);
+}
+
+std::string_view describe(Kind kind) {
+    switch (kind) {
+        case Kind::null:
+            return "has no value";
+        case Kind::scalar:
+            return "is a single value";
+        case Kind::list:
+            return "is a list";
+        case Kind::map:
+            break;
+    }
+    return "is a map";
+}
+
+bool is_utf8(std::string_view text) {
+    while (!text.empty()) {
+        const size_t length = utf8_sequence(text);
+        if (length == 0) return false;
+        text.remove_prefix(length);
+    }
+    return true;
+}
+
+std::string join(const std::string& section, const std::string& name) {
+    return section.empty() ? name : section + "." + name;
+}
+
+std::string keys_of(const std::string& section) {
+    return fmt::format("a map of {}", fmt::join(names_in_section(section), ", "));
+}
+
+std::string unknown_key(const std::string& name, const std::string& section) {
+    const std::string meant = closest_config_key(name);
+    if (meant.empty()) return fmt::format("unknown key {}; allowed: {}", quoted(name), keys_of(section));
+    if (meant == name) return fmt::format("key {} is written with dots; allowed: nested maps", quoted(name));
+    return fmt::format("unknown key {}; did you mean {}?", quoted(name), meant);
+}
+
+std::string unknown_variable(std::string_view name) {
+    std::vector<std::string> names;
+    for (const ConfigKey& key : config_keys()) {
+        names.push_back(environment_name(key).substr(environment_prefix.size()));
+        // TCPTRAIL_KAFKA_PROPERTIES_LINGER_MS: a property has no variable of its own.
+        if (key.kind == ConfigKey::Kind::map && name.starts_with(names.back()))
+            return fmt::format("unknown name; did you mean {}?", environment_name(key));
+    }
+    const std::string meant = closest(name, names);
+    if (!meant.empty()) return fmt::format("unknown name; did you mean {}{}?", environment_prefix, meant);
+    return "unknown name; allowed: TCPTRAIL_CONFIG, and keys in the form of TCPTRAIL_CAPTURE_RING_BYTES";
+}
+
+// Kubernetes gives a pod such variables for each service of its namespace. One that is called tcptrail
+// must not keep the agent from starting.
+bool is_service_link(std::string_view name, std::string_view value) {
+    if (name.ends_with("SERVICE_HOST") || name.find("SERVICE_PORT") != std::string_view::npos) return true;
+    if (name.ends_with("PORT") && value.find("://") != std::string_view::npos) return true;
+    const size_t port = name.rfind("PORT_");
+    return port != std::string_view::npos && name.substr(port + 5).find_first_of("0123456789") == 0;
+}
+
+// Takes the sources one after the other, each on top of those before.
+class Loader {
+public:
+    Result<> read_file(const std::string& path);
+    Result<> read_environment(const std::vector<std::string>& environment);
+    Result<> read_setting(const std::string& setting);
+    // What no key gets wrong alone.
+    Result<> check_together() const;
+    const Config& config() const { return config_; }
+
+private:
+    Result<> read_section(const std::string& file, const YamlNode& map, const std::string& section);
+    // `file` is empty for text that comes from elsewhere.
+    Result<> set_node(const ConfigKey& key, const std::string& place, const std::string& file,
+                      const YamlNode& node);
+    Result<> set_map(const ConfigKey& key, const std::string& place, const std::string& file,
+                     const YamlNode& map);
+    Result<> set_text(const ConfigKey& key, const std::string& place, const std::string& text);
+
+    Config config_;
+    std::map<std::string_view, std::string> places_;  // a key's name → where it was set last
+};
+
+Result<> Loader::read_file(const std::string& path) {
+    const auto text = read_small_file(path, max_file_bytes);
+    if (!text)
+        return fail(fmt::format("{}; allowed: a YAML file of up to {}", text.error().message,
+                                show_size(max_file_bytes)),
+                    ExitCode::configuration);
+    const std::string file = one_line(path);
+    const auto root = read_yaml(*text);
+    if (!root) return refuse(fmt::format("{}:{}", file, root.error().line), root.error().message);
+    switch ((*root)->kind) {
+        case Kind::null:
+            return {};
+        case Kind::map:
+            return read_section(file, **root, "");
+        default:
+            return refuse(fmt::format("{}:{}", file, (*root)->line),
+                          fmt::format("the document {}; allowed: {}", describe((*root)->kind), keys_of("")));
+    }
+}
+
+Result<> Loader::read_section(const std::string& file, const YamlNode& map, const std::string& section) {
+    for (const YamlEntry& entry : map.entries) {
+        const std::string line = fmt::format("{}:{}", file, entry.line);
+        const std::string name = join(section, entry.key);
+        const std::string place = line + ": " + name;
+        const bool dotted = entry.key.find('.') != std::string::npos;
+        const ConfigKey* key = dotted ? nullptr : find_config_key(name);
+        Result<> done;
+        if (key != nullptr) {
+            done = set_node(*key, place, file, *entry.value);
+        } else if (dotted || !is_config_section(name)) {
+            return refuse(line, unknown_key(name, section));
+        } else if (entry.value->kind != Kind::map) {
+            return refuse(place, fmt::format("{}; allowed: {}", describe(entry.value->kind), keys_of(name)));
+        } else {
+            done = read_section(file, *entry.value, name);
+        }
+        if (!done) return done;
+    }
+    return {};
+}
+
+Result<> Loader::set_node(const ConfigKey& key, const std::string& place, const std::string& file,
+                          const YamlNode& node) {
+    const bool is_map = key.kind == ConfigKey::Kind::map;
+    if (is_map && node.kind == Kind::map) return set_map(key, place, file, node);
+    if (!is_map && node.kind == Kind::scalar) return set_text(key, place, node.text);
+    if (key.kind != ConfigKey::Kind::list || node.kind != Kind::list)
+        return refuse(place, fmt::format("{}; allowed: {}", describe(node.kind), key.allowed));
+
+    std::string elements;
+    for (const YamlPointer& item : node.items) {
+        // An empty one would be no element at all once they are joined.
+        if (item->kind != Kind::scalar || item->text.empty())
+            return refuse(place, fmt::format("has an element that {}; allowed: {}",
+                                             item->kind == Kind::scalar ? "is empty" : describe(item->kind),
+                                             key.allowed));
+        if (!elements.empty()) elements += ',';
+        elements += item->text;
+    }
+    return set_text(key, place, elements);
+}
+
+Result<> Loader::set_map(const ConfigKey& key, const std::string& place, const std::string& file,
+                         const YamlNode& map) {
+    for (const YamlEntry& entry : map.entries) {
+        const std::string name = one_line(entry.key);
+        const std::string entry_place = file.empty()
+                                            ? fmt::format("{}: {}", place, name)
+                                            : fmt::format("{}:{}: {}.{}", file, entry.line, key.name, name);
+        if (entry.value->kind != Kind::scalar)
+            return refuse(entry_place,
+                          fmt::format("{}; allowed: a single value", describe(entry.value->kind)));
+        if (const Problem problem = key.set_entry(config_, entry.key, entry.value->text))
+            return refuse(entry_place, *problem);
+    }
+    return {};
+}
+
+Result<> Loader::set_text(const ConfigKey& key, const std::string& place, const std::string& text) {
+    if (!is_utf8(text)) return refuse(place, "is not UTF-8; allowed: " + key.allowed);
+    if (key.kind == ConfigKey::Kind::map) {
+        if (text.find_first_not_of(' ') == std::string::npos) return {};
+        const auto node = read_yaml(text);
+        if (!node) return refuse(place, node.error().message);
+        return set_node(key, place, "", **node);
+    }
+    if (const Problem problem = key.set(config_, text)) return refuse(place, *problem);
+    places_[key.name] = place;
+    return {};
+}
+
+Result<> Loader::read_environment(const std::vector<std::string>& environment) {
+    std::map<std::string, const ConfigKey*> variables;
+    for (const ConfigKey& key : config_keys())
+        variables[environment_name(key)] = &key;
+
+    for (const std::string& variable : environment) {
+        const size_t equals = variable.find('=');
+        if (!variable.starts_with(environment_prefix) || equals == std::string::npos) continue;
+        const std::string name = variable.substr(0, equals);
+        const std::string value = variable.substr(equals + 1);
+        const std::string place = "environment " + one_line(name);
+        const auto known = variables.find(name);
+        if (known != variables.end()) {
+            if (auto done = set_text(*known->second, place, value); !done) return done;
+        } else if (name != "TCPTRAIL_CONFIG" &&
+                   !is_service_link(name.substr(environment_prefix.size()), value)) {
+            return refuse(place, unknown_variable(std::string_view(name).substr(environment_prefix.size())));
+        }
+    }
+    return {};
+}
+
+Result<> Loader::read_setting(const std::string& setting) {
+    const size_t equals = setting.find('=');
+    const std::string name = setting.substr(0, equals);
+    const std::string place = "--set " + one_line(name);
+    if (equals == std::string::npos) return refuse(place, "has no value; allowed: key=value");
+    const std::string value = setting.substr(equals + 1);
+
+    if (const ConfigKey* key = find_config_key(name)) return set_text(*key, place, value);
+    if (is_config_section(name))
+        return refuse(place, fmt::format("is a section; allowed: one of its keys, {}",
+                                         fmt::join(names_in_section(name), ", ")));
+    for (const ConfigKey& key : config_keys()) {
+        const std::string prefix = fmt::format("{}.", key.name);
+        if (key.kind != ConfigKey::Kind::map || !name.starts_with(prefix)) continue;
+        if (!is_utf8(value)) return refuse(place, "is not UTF-8; allowed: " + key.allowed);
+        if (const Problem problem = key.set_entry(config_, name.substr(prefix.size()), value))
+            return refuse(place, *problem);
+        return {};
+    }
+    const std::string meant = closest_config_key(name);
+    if (!meant.empty()) return refuse(place, fmt::format("unknown key; did you mean {}?", meant));
+    return refuse(place, fmt::format("unknown key; allowed: {}, and what is below them",
+                                     fmt::join(names_in_section(""), ", ")));
+}
+
+Result<> Loader::check_together() const {
+    const auto& topics = config_.kafka.topics;
+    // If they are the same, one of them is not the default.
+    const bool agents_set = places_.contains("kafka.topics.agents");
+    if (topics[0] == topics[1])
+        return refuse(places_.at(agents_set ? "kafka.topics.agents" : "kafka.topics.connections"),
+                      fmt::format("{} is the topic of {} too; allowed: a topic for each", quoted(topics[0]),
+                                  agents_set ? "kafka.topics.connections" : "kafka.topics.agents"));
+
+    if (config_.kafka.framing == transmit::Framing::confluent)
+        for (const int topic : {0, 1})
+            if (config_.kafka.schema_ids[topic] == 0)
+                return refuse(places_.at("kafka.framing"),
+                              fmt::format("confluent needs kafka.schema_ids.{}; allowed: raw, or ids from 1",
+                                          topic == 0 ? "connections" : "agents"));
+    return {};
+}
+
+Result<Config> load(const ConfigSources& sources) {
+    Loader loader;
+    Result<> done;
+    if (!sources.file.empty()) done = loader.read_file(sources.file);
+    if (done) done = loader.read_environment(sources.environment);
+    for (const std::string& setting : sources.settings)
+        if (done) done = loader.read_setting(setting);
+    if (done) done = loader.check_together();
+    if (!done) return std::unexpected(std::move(done.error()));
+    return loader.config();
+}
+
+}  // namespace
+
+Result<Config> load_config(const ConfigSources& sources) {
+    try {
+        return load(sources);
+    } catch (const std::exception& exception) {  // out of memory, for one
+        return refuse("configuration", exception.what());
+    }
+}
+
+}  // namespace tcptrail

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/connections/connections.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "agent/connections/addresses.h"
+#include "agent/connections/classify.h"
+
+namespace tcptrail::connections {
+
+namespace {
+
+constexpr uint32_t infinite_ssthresh = 0x7fffffff;  // TCP_INFINITE_SSTHRESH
+constexpr uint32_t no_rtt_min = ~0u;                // minmax of a connection without a sample
+
+std::string_view name_of(const char (&name)[TCPTRAIL_NAME_LEN]) {
+    return {name, strnlen(name, sizeof name)};
+}
+
+uint64_t micros_between(uint64_t from_ns, uint64_t to_ns) { return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0; }
+
+std::optional<uint64_t> micros_of_jiffies(uint32_t jiffies, uint32_t hz) {
+    if (!hz) return std::nullopt;
+    return uint64_t{jiffies} * 1'000'000 / hz;
+}
+
+Owner owner_of(const tcptrail_owner& owner) {
+    Owner result;
+    result.pid = owner.actor.pid;
+    result.start_ns = owner.start_ns;
+    result.cgroup_id = owner.cgroup_id;
+    if (!result.pid) return result;
+    if (owner.actor.uid != ~0u) result.uid = owner.actor.uid;
+    result.name = name_of(owner.actor.name);
+    result.thread_name = name_of(owner.thread_name);
+    result.source = static_cast<OwnerSource>(owner.source);
+    return result;
+}
+
+uint32_t partial_of(const tcptrail_record& record) {
+    const tcptrail_birth& birth = record.birth;
+    uint32_t partial = 0;
+    if (birth.flags & TCPTRAIL_BIRTH_ADOPTED) partial |= began_before_capture;
+    if (birth.flags & TCPTRAIL_BIRTH_MISSED) partial |= birth_missed;
+    if (birth.flags & TCPTRAIL_BIRTH_STATES_GAP) partial |= state_changes_missed;
+    if (record.flags & TCPTRAIL_RECORD_END_MISSED) partial |= end_missed;
+    if (!birth.owner.actor.pid) partial |= owner_unknown;
+    return partial;
+}
+
+// The kernel counts the sequence numbers of SYN and FIN as bytes; users count payload.
+//  * bytes_acked: a client's SYN is acknowledged through tcp_ack(), a server's is not counted.
+//  * bytes_acked: a FIN that was sent is the last sequence number, so it is acknowledged exactly
+//    when nothing is outstanding.
+//  * bytes_received: a FIN is counted when it is received in order, which sets SOCK_DONE.
+void set_bytes(Traffic& traffic, const tcptrail_record& record, const Facts& facts) {
+    const tcptrail_socket& socket = record.socket;
+    const bool fin_sent = facts.passed_fin_wait1 || facts.passed_closing || facts.state == tcp_last_ack;
+    const bool syn_acked = facts.established && facts.role == Role::client;
+    const uint64_t control = uint64_t{syn_acked} + uint64_t{fin_sent && facts.all_acknowledged};
+    traffic.bytes_sent = socket.bytes_sent;
+    traffic.bytes_acked = socket.bytes_acked - std::min<uint64_t>(socket.bytes_acked, control);
+    traffic.bytes_received = socket.bytes_received - std::min<uint64_t>(socket.bytes_received, facts.fin_received);
+    traffic.bytes_retransmitted = socket.bytes_retransmitted;
+    if (!facts.established) return;
+    traffic.send_queue_bytes = socket.send_queue - std::min<uint32_t>(socket.send_queue, fin_sent);
+    traffic.receive_queue_bytes = socket.receive_queue - std::min<uint32_t>(socket.receive_queue, facts.fin_received);
+}
+
+Traffic traffic_of(const tcptrail_record& record, const Facts& facts, uint32_t hz) {
+    const tcptrail_socket& socket = record.socket;
+    Traffic t;
+    set_bytes(t, record, facts);
+    t.segments_out = socket.segments_out;
+    t.segments_in = socket.segments_in;
+    t.data_segments_out = socket.data_segments_out;
+    t.data_segments_in = socket.data_segments_in;
+    t.retransmits = socket.retransmits;
+    if (record.flags & TCPTRAIL_RECORD_HAS_RTO_COUNT) t.rto_count = socket.rto_count;
+    t.lost = socket.lost;
+    t.reordering = socket.reordering;
+    t.dsack_duplicates = socket.dsack_duplicates;
+    t.out_of_order_in = socket.out_of_order_in;
+    t.congestion = name_of(socket.congestion);
+    t.cwnd = socket.cwnd;
+    t.mss = socket.mss;
+    t.fast_open = record.flags & TCPTRAIL_RECORD_FAST_OPEN;
+    t.keepalive = record.flags & TCPTRAIL_RECORD_KEEPALIVE;
+    t.mptcp = record.flags & TCPTRAIL_RECORD_MPTCP;
+    t.nodelay = record.flags & TCPTRAIL_RECORD_NODELAY;
+    if (t.keepalive && hz) t.keepalive_idle_secs = socket.keepalive_idle_jiffies / hz;
+    if (socket.srtt_us) {
+        t.rtt_us = socket.srtt_us >> 3;
+        t.rtt_var_us = socket.mdev_us >> 2;
+    }
+    if (socket.rtt_min_us != no_rtt_min && socket.srtt_us) t.rtt_min_us = socket.rtt_min_us;
+    if (socket.receive_rtt_us) t.receive_rtt_us = socket.receive_rtt_us >> 3;
+    if (socket.ssthresh < infinite_ssthresh) t.ssthresh = socket.ssthresh;
+    if (socket.delivery_rate) t.delivery_rate_bps = socket.delivery_rate * 8;
+    // tcp_get_info_chrono_stats(): the limits count as busy too.
+    t.busy_us = micros_of_jiffies(socket.chrono_jiffies[0] + socket.chrono_jiffies[1] + socket.chrono_jiffies[2], hz);
+    t.receive_window_limited_us = micros_of_jiffies(socket.chrono_jiffies[1], hz);
+    t.send_buffer_limited_us = micros_of_jiffies(socket.chrono_jiffies[2], hz);
+    return t;
+}
+
+// When a server's connection was opened: its SYN-ACK, which came before the child did.
+uint64_t opened_ns_of(const tcptrail_birth& birth) {
+    const uint64_t before = uint64_t{birth.synack_rtt_us} * 1000;
+    if (birth.role == TCPTRAIL_ROLE_SERVER && before && birth.established_ns > before)
+        return std::min(birth.opened_ns, birth.established_ns - before);
+    return birth.opened_ns;
+}
+
+void set_times(Connection& c, const tcptrail_record& record, const Facts& facts, uint64_t boot_to_unix) {
+    const tcptrail_birth& birth = record.birth;
+    const uint64_t opened = opened_ns_of(birth);
+    if (birth.established_ns) c.established_unix_nanos = birth.established_ns + boot_to_unix;
+    if (!facts.end_missed) c.ended_unix_nanos = record.ended_ns + boot_to_unix;
+    if (!birth.opened_ns) return;
+    c.opened_unix_nanos = opened + boot_to_unix;
+    if (birth.established_ns) {
+        if (c.role == Role::client) c.connect_us = micros_between(opened, birth.established_ns);
+        if (c.role == Role::server && birth.synack_rtt_us) c.connect_us = birth.synack_rtt_us;
+        if (c.role == Role::client) c.syn_retransmits = birth.syn_retransmits;
+        if (c.role == Role::server) c.synack_retransmits = birth.syn_retransmits;
+    } else if (c.role == Role::client && !facts.end_missed) {
+        c.syn_retransmits = record.socket.retransmits;
+    }
+    if (!facts.end_missed)
+        c.lifetime_us = micros_between(birth.established_ns ? birth.established_ns : opened, record.ended_ns);
+    if (birth.retransmit_first_ns) c.retransmit_first_us = micros_between(opened, birth.retransmit_first_ns);
+    if (birth.retransmit_last_ns) c.retransmit_last_us = micros_between(opened, birth.retransmit_last_ns);
+    if (birth.reset_direction != TCPTRAIL_RESET_NONE) c.reset_us = micros_between(opened, birth.reset_ns);
+    for (unsigned i = 0; i < birth.timeline_len; ++i) {
+        const uint64_t at = birth.opened_ns + (birth.timeline[i] >> 4);
+        c.timeline[c.timeline_size++] = {static_cast<uint8_t>(birth.timeline[i] & 0xf),
+                                         i == 0 ? 0 : micros_between(opened, at)};
+    }
+}
+
+}  // namespace
+
+Connection connection_of(const tcptrail_record& record, const Kernel& kernel, uint64_t boot_to_unix) {
+    const tcptrail_birth& birth = record.birth;
+    const Facts facts = facts_of(record);
+    Connection c;
+    c.kind = Kind::closed;
+    c.cookie = birth.cookie;
+    c.birth_ns = birth.opened_ns;
+    c.role = facts.role;
+    set_addresses(c, birth.addresses);
+    c.owner = owner_of(birth.owner);
+    c.state = facts.state;
+    c.outcome = outcome_of(facts);
+    c.end = end_of(facts);
+    if (const int error = error_of(facts, c.outcome, c.end)) c.error_number = static_cast<uint32_t>(error);
+    if (birth.ended_by.pid && c.end != End::remote_close && c.end != End::remote_reset)
+        c.ended_by = {birth.ended_by.pid, name_of(birth.ended_by.name)};
+    if (birth.reset_direction != TCPTRAIL_RESET_NONE) {
+        c.reset = {static_cast<ResetDirection>(birth.reset_direction), {}, birth.reset_state};
+        if (birth.reset_reason && birth.reset_reason < kernel.reset_reasons.size())
+            c.reset.reason = kernel.reset_reasons[birth.reset_reason];
+    } else if (facts.local_abort && c.end == End::local_reset) {
+        c.reset = {ResetDirection::sent, {}, birth.reset_state};
+    }
+    set_times(c, record, facts, boot_to_unix);
+    if (!facts.end_missed) {
+        c.traffic = traffic_of(record, facts, kernel.hz);
+        if (c.traffic->bytes_sent || c.traffic->bytes_received)
+            c.idle_us = micros_of_jiffies(record.socket.idle_jiffies, kernel.hz);
+    }
+    c.partial = partial_of(record);
+    return c;
+}
+
+}  // namespace tcptrail::connections

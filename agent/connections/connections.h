@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The second stage: from what the kernel saw to what it means.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/connections/connection.h"
+#include "bpf/abi/record.h"
+
+namespace tcptrail::connections {
+
+// What does not change while the agent runs.
+struct Kernel {
+    uint32_t hz = 0;                         // of jiffies; 0: not known, and what is counted in them is absent
+    std::vector<std::string> reset_reasons;  // names by number
+};
+
+// The connection that a record tells of. Its views point into `record` and `kernel`.
+// `boot_to_unix` is what to add to CLOCK_BOOTTIME for wall clock, as of now.
+Connection connection_of(const tcptrail_record& record, const Kernel& kernel, uint64_t boot_to_unix);
+
+}  // namespace tcptrail::connections

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/context/cgroups.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+#include "agent/base/clock.h"
+
+namespace tcptrail::context {
+
+namespace {
+
+constexpr size_t max_paths = 65536;               // beyond it the cache begins anew
+constexpr uint64_t walk_interval_ns = 1'000'000'000;
+constexpr int handle_type_kernfs = 0xfe;          // FILEID_KERNFS of include/linux/exportfs.h
+constexpr uint64_t handle_bytes = sizeof(uint64_t);
+
+std::string find_mount(const std::string& proc) {
+    std::ifstream mounts(proc + "/self/mounts");
+    for (std::string line; std::getline(mounts, line);) {
+        std::istringstream fields(line);
+        std::string device, path, type;
+        if (fields >> device >> path >> type && type == "cgroup2") return path;
+    }
+    return {};
+}
+
+}  // namespace
+
+Cgroups::Cgroups(const std::string& mount, const std::string& proc)
+    : mount_(mount.empty() ? find_mount(proc) : mount) {
+    if (!mount_.empty()) mount_fd_.reset(open(mount_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+const std::string* Cgroups::path_of(uint64_t id) {
+    if (!id || !mount_fd_.valid()) return nullptr;
+    if (const auto found = paths_.find(id); found != paths_.end()) return &found->second;
+    if (paths_.size() >= max_paths) paths_.clear();
+    if (const std::string* path = by_handle(id)) return path;
+    const uint64_t now = monotonic_nanos();
+    if (handles_allowed_ || now - walked_ns_ < walk_interval_ns) return nullptr;
+    walked_ns_ = now;
+    walk();
+    const auto found = paths_.find(id);
+    return found == paths_.end() ? nullptr : &found->second;
+}
+
+// The id is the file handle of the cgroup's folder.
+const std::string* Cgroups::by_handle(uint64_t id) {
+    if (!handles_allowed_) return nullptr;
+    alignas(file_handle) char buffer[sizeof(file_handle) + handle_bytes];
+    auto* handle = reinterpret_cast<file_handle*>(buffer);
+    handle->handle_bytes = handle_bytes;
+    handle->handle_type = handle_type_kernfs;
+    std::memcpy(handle->f_handle, &id, handle_bytes);
+    const Fd folder(open_by_handle_at(mount_fd_.get(), handle, O_PATH | O_CLOEXEC));
+    if (!folder.valid()) {
+        if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS) handles_allowed_ = false;
+        return nullptr;
+    }
+    std::error_code error;
+    const std::string path =
+        std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(folder.get()), error).string();
+    if (error || !path.starts_with(mount_)) return nullptr;
+    const std::string below = path.substr(mount_.size());
+    return &paths_.emplace(id, below.empty() ? "/" : below).first->second;
+}
+
+// Without the capability: the id is also the inode number of the folder.
+void Cgroups::walk() {
+    paths_.clear();
+    std::vector<std::string> folders = {""};
+    while (!folders.empty() && paths_.size() < max_paths) {
+        const std::string folder = std::move(folders.back());
+        folders.pop_back();
+        struct stat status {};
+        if (stat((mount_ + folder).c_str(), &status) != 0) continue;
+        paths_.emplace(status.st_ino, folder.empty() ? "/" : folder);
+        std::error_code error;
+        for (std::filesystem::directory_iterator entry(mount_ + folder, error), end; !error && entry != end;
+             entry.increment(error))
+            if (entry->is_directory(error)) folders.push_back(folder + "/" + entry->path().filename().string());
+    }
+}
+
+}  // namespace tcptrail::context

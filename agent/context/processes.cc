@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/context/processes.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "agent/context/container.h"
+
+namespace tcptrail::context {
+
+namespace {
+
+constexpr uint64_t nanos_per_second = 1'000'000'000;
+
+std::string read_file(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// Field 22 of /proc/<pid>/stat, clock ticks since boot; 0 when it cannot be read. The name, field 2, may
+// hold anything, so fields are counted from the last parenthesis.
+uint64_t start_ticks_of(std::string_view stat) {
+    size_t at = stat.rfind(')');
+    if (at == std::string_view::npos) return 0;
+    for (int field = 3; field <= 22; ++field) {
+        at = stat.find(' ', at);
+        if (at == std::string_view::npos) return 0;
+        ++at;
+    }
+    uint64_t ticks = 0;
+    std::from_chars(stat.data() + at, stat.data() + stat.size(), ticks);
+    return ticks;
+}
+
+}  // namespace
+
+const Process& Processes::find(uint32_t pid, uint64_t start_ns, std::string_view name) {
+    const auto found = by_pid_.find(pid);
+    if (found != by_pid_.end()) {
+        Entry& entry = *found->second;
+        recent_.splice(recent_.begin(), recent_, found->second);
+        if (entry.start_ns != start_ns || entry.name != name) entry = {pid, start_ns, std::string(name), read(pid, start_ns)};
+        return entry.process;
+    }
+    if (recent_.size() >= capacity_) {
+        by_pid_.erase(recent_.back().pid);
+        recent_.pop_back();
+    }
+    recent_.push_front({pid, start_ns, std::string(name), read(pid, start_ns)});
+    by_pid_[pid] = recent_.begin();
+    return recent_.front().process;
+}
+
+Process Processes::read(uint32_t pid, uint64_t start_ns) const {
+    const std::string folder = proc_ + "/" + std::to_string(pid);
+    static const auto ticks_per_second = static_cast<uint64_t>(sysconf(_SC_CLK_TCK));
+    const uint64_t expected = start_ns / (nanos_per_second / ticks_per_second);
+    const auto is_the_one = [&] { return start_ticks_of(read_file(folder + "/stat")) == expected; };
+    if (start_ns && !is_the_one()) return {};
+    Process process;
+    std::error_code error;
+    process.executable = std::filesystem::read_symlink(folder + "/exe", error).string();
+    process.cgroup_path = cgroup_path_of(read_file(folder + "/cgroup"));
+    struct stat status {};
+    if (stat(folder.c_str(), &status) == 0) process.uid = status.st_uid;
+    if (start_ns && !is_the_one()) return {};  // it ended meanwhile and another took its pid
+    return process;
+}
+
+std::string cgroup_path_of(std::string_view proc_cgroup) {
+    std::string v2, v1;
+    while (!proc_cgroup.empty()) {
+        const std::string_view line = proc_cgroup.substr(0, proc_cgroup.find('\n'));
+        proc_cgroup.remove_prefix(std::min(proc_cgroup.size(), line.size() + 1));
+        const size_t first = line.find(':');  // hierarchy:controllers:path
+        const size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
+        if (second == std::string_view::npos) continue;
+        const std::string_view path = line.substr(second + 1);
+        if (line.starts_with("0::"))
+            v2 = path;
+        else if (v1.empty() && !container_id_of(path).empty())
+            v1 = path;
+    }
+    return (v2.empty() || v2 == "/") && !v1.empty() ? v1 : v2;
+}
+
+}  // namespace tcptrail::context

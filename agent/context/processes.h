@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace tcptrail::context {
+
+// What /proc tells of a process. Empty where it was gone, or we may not look.
+struct Process {
+    std::string executable;
+    std::string cgroup_path;
+    uint32_t uid = ~0u;  // ~0: not known
+};
+
+// Remembers processes that own connections, the least recently used leaves first. Used by the capture
+// thread alone.
+class Processes {
+public:
+    Processes(std::string proc, size_t capacity) : proc_(std::move(proc)), capacity_(capacity) {}
+
+    // The process with this pid that began at `start_ns` (CLOCK_BOOTTIME): of another one that has the pid
+    // by now nothing is told. `name` finds out about execve(). Valid until the next call.
+    const Process& find(uint32_t pid, uint64_t start_ns, std::string_view name);
+
+private:
+    struct Entry {
+        uint32_t pid = 0;
+        uint64_t start_ns = 0;
+        std::string name;
+        Process process;
+    };
+
+    Process read(uint32_t pid, uint64_t start_ns) const;
+
+    std::string proc_;
+    size_t capacity_;
+    std::list<Entry> recent_;  // the most recently used first
+    std::unordered_map<uint32_t, std::list<Entry>::iterator> by_pid_;
+};
+
+// The path of a process's cgroup from the content of /proc/<pid>/cgroup: v2's, unless that says nothing
+// ("/") and a v1 hierarchy names a container; empty when there is none.
+std::string cgroup_path_of(std::string_view proc_cgroup);
+
+}  // namespace tcptrail::context

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The stages of the capture thread in their order: capture ▶ connections ▶ context ▶ encode ▶ sink.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "agent/base/counter.h"
+#include "agent/base/error.h"
+#include "agent/capture/capture.h"
+#include "agent/config.h"
+#include "agent/connections/connections.h"
+#include "agent/context/context.h"
+#include "agent/context/host.h"
+#include "agent/encode/event.h"
+
+namespace tcptrail {
+
+// Lifecycles that came to their end in the kernel, and what became of them: seen = told + lost, exactly,
+// once the capture is stopped and drained; before that the difference is in the ring.
+struct Account {
+    uint64_t seen = 0;
+    uint64_t told = 0;
+    uint64_t ring_full = 0;
+    uint64_t malformed = 0;
+
+    uint64_t lost() const { return ring_full + malformed; }
+};
+
+// Belongs to one thread.
+class Pipeline {
+public:
+    // Gets each event, in the order of sequence; it is valid only during the call.
+    using Sink = std::function<void(const v1::ConnectionEvent&)>;
+
+    static Result<std::unique_ptr<Pipeline>> start(const Config& config, Sink sink);
+
+    // Takes what is in the ring through all stages. Returns the number of records.
+    Result<uint64_t> drain();
+    // Looks for ends that were missed.
+    Result<> sweep();
+    // Detaches and drains: nothing comes after it.
+    Result<> stop();
+
+    Result<Account> account() const;
+    const capture::Capture& capture() const { return *capture_; }
+    const context::Host& host() const { return host_; }
+    uint64_t last_sequence() const { return encoder_.last_sequence(); }
+
+    // What the hooks are and what is missing, in one line.
+    std::string describe() const;
+
+private:
+    Pipeline(const Config& config, Sink sink);
+    void on_record(const tcptrail_record& record);
+
+    Sink sink_;
+    context::Host host_;
+    context::Context context_;
+    encode::EventEncoder encoder_;
+    connections::Kernel kernel_;
+    std::unique_ptr<capture::Capture> capture_;
+    uint64_t boot_to_unix_ = 0;  // as of this drain
+    uint64_t now_unix_ = 0;
+};
+
+}  // namespace tcptrail

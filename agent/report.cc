@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/report.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <initializer_list>
+
+#include "agent/encode/printable.h"
+#include "version.h"
+
+namespace tcptrail {
+
+namespace {
+
+struct Lost {
+    const char* reason;
+    uint64_t count;
+};
+
+void add_stage(v1::AgentReport& report, const char* name, uint64_t in, uint64_t out, uint64_t held,
+               std::initializer_list<Lost> losses) {
+    v1::Stage& stage = *report.add_stages();
+    stage.set_name(name);
+    stage.set_in(in);
+    stage.set_out(out);
+    stage.set_held(held);
+    for (const Lost& lost : losses) {
+        if (!lost.count) continue;
+        stage.add_lost()->set_reason(lost.reason);
+        stage.mutable_lost()->rbegin()->set_count(lost.count);
+    }
+}
+
+double seconds_of(const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+
+void set_usage(v1::AgentReport& report, const capture::Capture::Runs& runs) {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    report.set_cpu_user_seconds(seconds_of(usage.ru_utime));
+    report.set_cpu_system_seconds(seconds_of(usage.ru_stime));
+    report.set_recursion_misses(runs.recursion_misses);
+    if (runs.run_time_ns) report.set_cpu_bpf_seconds(static_cast<double>(runs.run_time_ns) / 1e9);
+    uint64_t pages = 0;
+    std::ifstream statm("/proc/self/statm");
+    if (statm >> pages >> pages) report.set_memory_bytes(pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)));
+}
+
+void set_hooks(v1::AgentReport& report, const capture::Capture& capture) {
+    for (const capture::HookStatus& status : capture.hooks()) {
+        v1::Hook& hook = *report.add_hooks();
+        hook.set_name(status.plan->name);
+        hook.set_attached(status.attached);
+        hook.set_problem(encode::repaired_utf8(status.problem));
+        if (!status.attached) report.add_missing_facts(status.plan->missing_fact);
+    }
+}
+
+void set_stages(v1::AgentReport& report, const Pipeline& pipeline, const spool::SpoolStats& spool,
+                const transmit::TransmitStatus& transmit) {
+    const capture::Capture& capture = pipeline.capture();
+    if (const auto account = pipeline.account()) {
+        const uint64_t received = capture.received.get();
+        const uint64_t in_ring = account->seen - account->ring_full - received;
+        add_stage(report, "capture", account->seen, received, in_ring, {{"ring_full", account->ring_full}});
+        add_stage(report, "connections", received, account->told, 0, {{"malformed", account->malformed}});
+    }
+    add_stage(report, "spool", spool.found + spool.in, spool.released, spool.held,
+              {{"evicted", spool.evicted}, {"damaged", spool.damaged}, {"memory_full", spool.memory_full}});
+    add_stage(report, "transmit", transmit.taken, transmit.acknowledged, transmit.held,
+              {{"too_large", transmit.too_large}});
+}
+
+}  // namespace
+
+v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStats& spool,
+                                 const transmit::TransmitStatus& transmit) {
+    const context::Host& host = pipeline_.host();
+    const capture::Capture& capture = pipeline_.capture();
+    v1::AgentReport report;
+    report.set_host_id(host.host_id);
+    report.set_node(encode::repaired_utf8(host.node));
+    report.set_boot_id(host.boot_id);
+    report.set_run_id(host.run_id);
+    report.set_sequence(++sequence_);
+    report.set_emitted_unix_nanos(unix_nanos());
+    report.set_reason(reason);
+    report.set_uptime_us((monotonic_nanos() - started_ns_) / 1000);
+    report.set_version(TCPTRAIL_VERSION);
+    report.set_kernel(host.kernel);
+    set_hooks(report, capture);
+    set_stages(report, pipeline_, spool, transmit);
+    report.set_ring_bytes(capture.ring_bytes());
+    report.set_spool_bytes(spool.held_bytes);
+    report.set_spool_events(spool.held);
+    report.mutable_kafka()->set_queued(transmit.queued);
+    report.mutable_kafka()->set_acknowledged(transmit.acknowledged);
+    report.mutable_kafka()->set_failed(transmit.failed);
+    report.mutable_kafka()->set_last_error(encode::repaired_utf8(transmit.last_error));
+    if (transmit.last_error_unix_nanos)
+        report.mutable_kafka()->set_last_error_unix_nanos(transmit.last_error_unix_nanos);
+    set_usage(report, capture.runs());
+    report.set_connections_last_sequence(pipeline_.last_sequence());
+    return report;
+}
+
+Message to_message(const v1::AgentReport& report) {
+    Message message{Topic::agents, report.host_id(), {}};
+    report.SerializeToString(&message.value);
+    return message;
+}
+
+}  // namespace tcptrail

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A batch: the messages that one transaction stored, and its form on disk (see README.md).
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/encode/message.h"
+
+namespace tcptrail::spool {
+
+// A message inside a payload. The views end with the payload.
+struct MessageView {
+    Topic topic = Topic::connections;
+    std::string_view key;
+    std::string_view value;
+};
+
+// A batch as the reader hands it out. Moving it keeps the views valid; it cannot be copied.
+struct Batch {
+    Batch() = default;
+    Batch(Batch&&) noexcept = default;
+    Batch& operator=(Batch&&) noexcept = default;
+
+    uint64_t id = 0;  // from 1, contiguous, in the order of appending; never used twice
+    uint64_t created_unix_nanos = 0;
+    std::vector<char> payload;          // what the views point into
+    std::vector<MessageView> messages;  // in the order of appending
+};
+
+// Builds one payload, message by message.
+class PayloadBuilder {
+public:
+    PayloadBuilder();
+
+    void add(const Message& message);
+    uint32_t events() const { return events_; }
+    size_t bytes() const { return payload_.size(); }
+
+    // The finished payload; the builder is empty again.
+    std::string take();
+
+private:
+    std::string payload_;
+    uint32_t events_ = 0;
+};
+
+// Reads a payload of any origin; the views point into `payload`. The error says what is wrong with it.
+Result<std::vector<MessageView>> parse_payload(std::span<const char> payload);
+
+// XXH3-64 of the payload, bound to the row that it belongs to.
+uint64_t checksum(uint64_t id, uint64_t created_unix_nanos, uint32_t events, std::span<const char> payload);
+
+}  // namespace tcptrail::spool

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Owner types for SQLite. A connection and its statements belong to one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "agent/base/counter.h"
+#include "agent/base/error.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace tcptrail::spool {
+
+struct SqlError {
+    int code = 0;  // SQLite's extended result code
+    std::string message;
+
+    // The file is broken or is no spool: trying again cannot help.
+    bool corrupt() const;
+    // Another connection is writing.
+    bool busy() const;
+    std::unexpected<Error> within(const std::string& context) const;
+};
+
+template <class T = void>
+using SqlResult = std::expected<T, SqlError>;
+
+// A prepared statement.
+class Statement {
+public:
+    Statement() = default;
+    explicit Statement(sqlite3_stmt* statement) : statement_(statement) {}
+    sqlite3_stmt* get() const { return statement_.get(); }
+
+private:
+    struct Finalize {
+        void operator()(sqlite3_stmt* statement) const;
+    };
+    std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+};
+
+// One execution of a statement: binds, steps, and resets it at the end, which ends its read transaction.
+class Query {
+public:
+    template <class... Values>
+    explicit Query(const Statement& statement, Values... values) : statement_(statement.get()) {
+        int index = 0;
+        (bind(++index, values), ...);
+    }
+    ~Query();
+    Query(const Query&) = delete;
+    Query& operator=(const Query&) = delete;
+
+    // True: a row is there to be read. False: done.
+    SqlResult<bool> step();
+    // Steps to the end.
+    SqlResult<> run();
+
+    uint64_t integer(int column) const;
+    // Valid until the next step.
+    std::span<const char> blob(int column) const;
+
+private:
+    void bind(int index, uint64_t value);
+    void bind(int index, std::span<const char> bytes);  // the bytes must outlive the query
+
+    sqlite3_stmt* statement_;
+};
+
+// A connection.
+class Database {
+public:
+    Database() = default;
+
+    // Opens or makes the file; follows no symbolic link.
+    static SqlResult<Database> open(const std::string& path);
+
+    explicit operator bool() const { return database_ != nullptr; }
+    SqlResult<> execute(const char* sql);
+    SqlResult<Statement> prepare(const char* sql);
+    // The first column of the first row of `sql`; 0 without a row.
+    SqlResult<uint64_t> value(const char* sql);
+    // The file cannot be written: its rights, its file system, or its header says so. Known once it was read.
+    bool read_only() const;
+    // Keeps in `pages` how many pages the log holds after this connection's last commit.
+    void count_log_pages(Counter& pages);
+    // Copies what the log holds into the database, as far as no reader and no writer is in the way, and
+    // syncs both. Returns whether that was all of it.
+    SqlResult<bool> checkpoint();
+
+private:
+    struct Close {
+        void operator()(sqlite3* database) const;
+    };
+    std::unique_ptr<sqlite3, Close> database_;
+};
+
+}  // namespace tcptrail::spool

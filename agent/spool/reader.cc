@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/spool/reader.h"
+
+#include <algorithm>
+
+#include "agent/spool/schema.h"
+
+namespace tcptrail::spool {
+
+Result<std::unique_ptr<SpoolReader>> SpoolReader::open(std::shared_ptr<Shared> shared) {
+    std::unique_ptr<SpoolReader> reader(new SpoolReader(std::move(shared)));
+    if (auto done = reader->attach(); !done) return reader->failed(done.error());
+    return reader;
+}
+
+SqlResult<> SpoolReader::attach() {
+    // While the file is being replaced its parts do not belong together.
+    MutexLock turn(shared_->turn);
+    select_ = {};
+    auto database = open_view(shared_->path);
+    if (!database) return std::unexpected(database.error());
+    database_ = std::move(*database);
+    if (auto done = database_.execute("PRAGMA query_only = ON"); !done) return done;
+    auto select = database_.prepare(
+        "SELECT id, created_unix_nanos, events, bytes, checksum, payload FROM batch WHERE id > ?1 ORDER BY "
+        "id LIMIT 1");
+    if (!select) return std::unexpected(select.error());
+    select_ = std::move(*select);
+    generation_ = shared_->generation;
+    return {};
+}
+
+std::unexpected<Error> SpoolReader::failed(const SqlError& error) {
+    if (error.corrupt()) shared_->corrupt = true;
+    return error.within("cannot read the spool " + shared_->path);
+}
+
+Result<std::optional<Batch>> SpoolReader::next() {
+    if (!select_.get() || shared_->generation != generation_)
+        if (auto done = attach(); !done) return failed(done.error());
+
+    for (;;) {
+        if (taken_bytes_ >= shared_->max_taken_bytes && taken_bytes_ > 0) return std::nullopt;
+        uint64_t claimed = shared_->claimed;
+        if (claimed >= shared_->appended_through) return std::nullopt;
+
+        Query row(select_, claimed);
+        auto found = row.step();
+        if (!found) return failed(found.error());
+        if (!*found) {
+            // Evicted in the meantime; otherwise what was appended is gone from a broken file.
+            if (shared_->claimed == claimed) return std::nullopt;
+            continue;
+        }
+        const uint64_t id = row.integer(0);
+        const auto payload = row.blob(5);
+        // The appender may evict it right now; whoever moves the mark has it.
+        if (!shared_->claimed.compare_exchange_strong(claimed, id)) continue;
+        take(id, payload.size());
+
+        Batch batch;
+        batch.id = id;
+        batch.created_unix_nanos = row.integer(1);
+        batch.payload.assign(payload.begin(), payload.end());
+        const uint64_t events = row.integer(2);
+        if (row.integer(4) ==
+            checksum(id, batch.created_unix_nanos, static_cast<uint32_t>(events), payload)) {
+            if (auto messages = parse_payload(batch.payload); messages && messages->size() == events) {
+                batch.messages = std::move(*messages);
+                return batch;
+            }
+        }
+        {
+            MutexLock lock(shared_->mutex);
+            shared_->damaged.push_back(id);
+        }
+        release(id);
+    }
+}
+
+void SpoolReader::take(uint64_t id, uint64_t bytes) {
+    taken_.push_back({id, bytes, false});
+    taken_bytes_ += bytes;
+}
+
+void SpoolReader::release(uint64_t id) {
+    auto found = std::lower_bound(taken_.begin(), taken_.end(), id,
+                                  [](const Taken& taken, uint64_t wanted) { return taken.id < wanted; });
+    if (found == taken_.end() || found->id != id || found->released) return;
+    found->released = true;
+    taken_bytes_ -= found->bytes;
+    while (!taken_.empty() && taken_.front().released) {
+        shared_->released_through = taken_.front().id;
+        taken_.pop_front();
+    }
+}
+
+}  // namespace tcptrail::spool

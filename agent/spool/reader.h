@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+
+#include "agent/base/error.h"
+#include "agent/spool/batch.h"
+#include "agent/spool/database.h"
+#include "agent/spool/shared.h"
+
+namespace tcptrail::spool {
+
+// The reading side of a spool. Belongs to one thread.
+class SpoolReader {
+public:
+    static Result<std::unique_ptr<SpoolReader>> open(std::shared_ptr<Shared> shared);
+
+    // The oldest batch that nobody has taken, now taken by the caller: it stays in the spool, safe from
+    // eviction, until it is released. Nothing: there is none, or the caller holds as much as it may (half
+    // of the spool's bound; one batch always). A damaged batch is told to the appender and passed over.
+    Result<std::optional<Batch>> next();
+
+    // The caller is done with a batch; in any order. Deleted by the appender once all that was taken
+    // before it is released too; until then a crash brings it back.
+    void release(uint64_t id);
+
+    // Becomes readable when a batch was appended; stays so until its 8 bytes are read. Owned by the spool;
+    // others may write to it to wake the reader's thread.
+    int wake_fd() const { return shared_->wake.get(); }
+
+private:
+    struct Taken {
+        uint64_t id;
+        uint64_t bytes;
+        bool released;
+    };
+
+    explicit SpoolReader(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+    SqlResult<> attach();
+    std::unexpected<Error> failed(const SqlError& error);
+    void take(uint64_t id, uint64_t bytes);
+
+    std::shared_ptr<Shared> shared_;
+    Database database_;
+    Statement select_;
+    uint32_t generation_ = 0;
+    std::deque<Taken> taken_;   // by id; the front is not released
+    uint64_t taken_bytes_ = 0;  // not released
+};
+
+}  // namespace tcptrail::spool

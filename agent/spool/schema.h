@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "agent/spool/database.h"
+
+namespace tcptrail::spool {
+
+inline constexpr uint64_t format_version = 1;  // of the file, in PRAGMA user_version
+
+// Opens the spool's file to write, and makes what is missing in it; an empty file is a new spool. What is
+// no spool, or one of a later version, is an error with corrupt() == true.
+SqlResult<Database> open_store(const std::string& path);
+
+// Opens a file that open_store has opened before, to read or to checkpoint.
+SqlResult<Database> open_view(const std::string& path);
+
+// Renames a file that is no good, with its log, to <path>.corrupt-<unix seconds>. Returns the new name.
+Result<std::string> set_aside(const std::string& path);
+
+// What a spool holds.
+struct Contents {
+    uint64_t events = 0;
+    uint64_t bytes = 0;  // of payload
+    uint64_t last_id = 0;
+};
+
+// Guards the totals as the checksum of a batch guards that batch.
+uint64_t checksum(const Contents& contents);
+
+// Reads the totals. Those that do not fit their checksum are an error with corrupt() == true.
+SqlResult<Contents> read_totals(Database& store);
+SqlResult<> write_totals(const Statement& update, const Contents& contents);
+inline constexpr const char* update_totals =
+    "UPDATE total SET events = ?1, bytes = ?2, last_id = ?3, checksum = ?4";
+
+// What salvage could read, and how many events the old file says that it held: 0 when that cannot be read.
+struct Salvaged {
+    Contents contents;
+    uint64_t expected_events = 0;
+};
+
+// Copies the batches that are whole from a file that was set aside into `store`, in one transaction and with
+// their ids, and writes the totals. Only a failure to write is an error; then nothing was copied.
+SqlResult<Salvaged> salvage(const std::string& from, Database& store);
+
+}  // namespace tcptrail::spool

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/base/counter.h"
+#include "agent/base/fd.h"
+#include "agent/spool/mutex.h"
+
+namespace tcptrail::spool {
+
+// All that the threads of a spool share, besides the file.
+struct Shared {
+    std::string path;              // of the database
+    Fd lock;                       // on its directory
+    Fd wake;                       // eventfd: something for the reader's thread to do
+    uint64_t max_taken_bytes = 0;  // how much the reader may hold unreleased
+
+    // Ids only grow. Batches up to `claimed` belong to whoever moved it there: the reader, to deliver them,
+    // or the appender, to evict them. Moved by compare-and-swap only, so no batch has two owners.
+    std::atomic<uint64_t> claimed = 0;
+    std::atomic<uint64_t> appended_through = 0;  // appender: committed
+    std::atomic<uint64_t> released_through = 0;  // reader: everything that it took up to here is done with
+
+    // The appender replaced the file: connections to the old one must be opened anew, under `turn`.
+    std::atomic<uint32_t> generation = 0;
+    // Somebody met a page that cannot be read: the appender replaces the file.
+    std::atomic<bool> corrupt = false;
+
+    // Whose turn it is to write or replace the file. The appender only tries it, so that it never waits.
+    Mutex turn;
+
+    Counter commits;
+    Counter log_pages;  // in the write-ahead log
+
+    Mutex mutex;
+    std::vector<uint64_t> damaged GUARDED_BY(mutex);  // reader → appender: batches to set aside
+    std::string trouble GUARDED_BY(mutex);            // checkpointer → appender: what failed
+};
+
+}  // namespace tcptrail::spool

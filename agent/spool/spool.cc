@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/spool/spool.h"
+
+#include <fmt/format.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <utility>
+
+#include "agent/spool/lock.h"
+#include "agent/spool/schema.h"
+
+namespace tcptrail::spool {
+namespace {
+
+constexpr size_t max_batch_bytes = 1u << 20;         // what one damaged batch costs at most
+constexpr uint64_t max_memory_bytes = 16u << 20;     // of batches that the disk does not take
+constexpr uint64_t max_evicted_at_once = 64u << 20;  // bytes: one transaction must not take long
+
+uint64_t unix_nanos() {
+    auto now = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Spool>> Spool::open(const Options& options) {
+    std::unique_ptr<Spool> spool(new Spool(options));
+    auto lock = lock_directory(options.directory);
+    if (!lock) return std::unexpected(lock.error());
+    std::error_code problem;
+    // A directory behind a symbolic link is as good as any; a file behind one is not.
+    auto directory = std::filesystem::canonical(options.directory, problem);
+    if (problem) return fail_errno("cannot find " + options.directory, problem.value());
+
+    spool->shared_ = std::make_shared<Shared>();
+    Shared& shared = *spool->shared_;
+    shared.path = directory / "spool.db";
+    shared.lock = std::move(*lock);
+    shared.wake.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!shared.wake.valid()) return fail_errno("cannot make an eventfd", errno);
+    shared.max_taken_bytes = options.max_bytes / 2;
+
+    if (auto done = spool->attach(false); !done) return std::unexpected(done.error());
+    auto checkpointer = Checkpointer::start(spool->shared_);
+    if (!checkpointer) return std::unexpected(checkpointer.error());
+    spool->checkpointer_ = std::move(*checkpointer);
+    return spool;
+}
+
+Spool::~Spool() {
+    // Nobody else writes any more: what had to wait for its turn is written now.
+    checkpointer_.reset();
+    if (database_) (void)flush();
+}
+
+// Opens the file, and begins a new one with what can be saved if it is no good. `broken`: it is known to be.
+Result<> Spool::attach(bool broken) {
+    MutexLock turn(shared_->turn);
+    auto contents = broken ? SqlResult<Contents>() : open_file();
+    if (broken || (!contents && contents.error().corrupt())) {
+        statements_ = {};
+        database_ = {};
+        auto aside = set_aside(shared_->path);
+        if (!aside) return std::unexpected(Error(aside.error()).within("cannot replace the spool"));
+        files_set_aside_++;
+        shared_->corrupt = false;
+        contents = open_file();
+        // Without room for the copy, what could be saved stays in the file that was set aside.
+        if (auto saved = contents ? salvage(*aside, database_) : Salvaged()) {
+            if (contents) contents = saved->contents;
+            // From the second time on the ledger knows what the old file held.
+            if (shared_->generation == 0) ledger_.stored.events = found_ = saved->expected_events;
+        }
+    }
+    if (!contents) return contents.error().within("cannot open the spool " + shared_->path);
+
+    if (const uint64_t expected = ledger_.stored.events; contents->events < expected)
+        ledger_.damaged += expected - contents->events;
+    else
+        found_ += contents->events - expected;
+    ledger_.stored = *contents;
+    last_id_ = std::max(last_id_, contents->last_id);
+    if (shared_->generation == 0) shared_->appended_through = last_id_;
+    database_.count_log_pages(shared_->log_pages);
+    shared_->generation++;
+    publish();
+    return {};
+}
+
+SqlResult<Contents> Spool::open_file() {
+    statements_ = {};
+    database_ = {};
+    auto database = open_store(shared_->path);
+    if (!database) return std::unexpected(database.error());
+    auto contents = read_totals(*database);
+    if (!contents) return contents;
+    // An id that is there already could not be stored again.
+    auto highest = database->value("SELECT max(id) FROM batch");
+    if (!highest) return std::unexpected(highest.error());
+    contents->last_id = std::max(contents->last_id, *highest);
+    const std::pair<Statement&, const char*> wanted[] = {
+        {statements_.begin, "BEGIN IMMEDIATE"},
+        {statements_.commit, "COMMIT"},
+        {statements_.rollback, "ROLLBACK"},
+        {statements_.insert, "INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
+        {statements_.remove, "DELETE FROM batch WHERE id BETWEEN ?1 AND ?2 RETURNING events, bytes"},
+        {statements_.unclaimed, "SELECT id, bytes FROM batch WHERE id > ?1 ORDER BY id"},
+        {statements_.any, "SELECT 1 FROM batch LIMIT 1"},
+        {statements_.totals, update_totals},
+    };
+    for (auto& [statement, sql] : wanted) {
+        auto prepared = database->prepare(sql);
+        if (!prepared) return std::unexpected(prepared.error());
+        statement = std::move(*prepared);
+    }
+    database_ = std::move(*database);
+    return contents;
+}
+
+Result<> Spool::append(std::span<const Message> messages) {
+    PayloadBuilder builder;
+    for (const Message& message : messages) {
+        builder.add(message);
+        if (builder.bytes() >= max_batch_bytes) seal(builder);
+    }
+    if (builder.events() > 0) seal(builder);
+    in_ += messages.size();
+    return flush();
+}
+
+Result<> Spool::maintain() {
+    return flush();
+}
+
+void Spool::seal(PayloadBuilder& builder) {
+    const uint32_t events = builder.events();
+    pending_.push_back({++last_id_, unix_nanos(), events, builder.take()});
+    pending_bytes_ += pending_.back().payload.size();
+    pending_events_ += events;
+}
+
+// Writes all that there is to write, unless the file is somebody else's at this moment.
+Result<> Spool::flush() {
+    Result<> done;
+    if (shared_->corrupt || !database_) done = attach(shared_->corrupt);
+    if (done && !idle() && shared_->turn.try_lock()) {
+        Ledger ledger = ledger_;
+        auto written = write(ledger);
+        if (written) {
+            settle(ledger);
+        } else {
+            (void)Query(statements_.rollback).run();
+            if (written.error().corrupt()) shared_->corrupt = true;
+            done = written.error().within("cannot write to the spool " + shared_->path);
+        }
+        shared_->turn.unlock();
+    }
+    bound_memory();
+    publish();
+    if (!done) return done;
+
+    MutexLock lock(shared_->mutex);
+    if (shared_->trouble.empty()) return {};
+    return fail(std::exchange(shared_->trouble, {}));
+}
+
+bool Spool::idle() {
+    MutexLock lock(shared_->mutex);
+    return pending_.empty() && evicting_.empty() && damaged_ids_.empty() && shared_->damaged.empty() &&
+           shared_->released_through == ledger_.released_through &&
+           ledger_.stored.bytes <= options_.max_bytes;
+}
+
+// One transaction. On an error the caller rolls back, and nothing has changed but what is remembered to be
+// evicted or damaged: that is done by the next one.
+SqlResult<> Spool::write(Ledger& ledger) {
+    if (auto done = Query(statements_.begin).run(); !done) return done;
+
+    // What the reader set aside is told before it is released: so the list is read after the mark.
+    const uint64_t released_through = shared_->released_through;
+    {
+        MutexLock lock(shared_->mutex);
+        damaged_ids_.insert(damaged_ids_.end(), shared_->damaged.begin(), shared_->damaged.end());
+        shared_->damaged.clear();
+    }
+    for (uint64_t id : damaged_ids_)
+        if (auto done = remove({id, id}, ledger, &Ledger::damaged); !done) return done;
+    for (Range ids : evicting_)
+        if (auto done = remove(ids, ledger, &Ledger::evicted); !done) return done;
+    if (released_through != ledger.released_through) {
+        if (auto done = remove({0, released_through}, ledger, &Ledger::released); !done) return done;
+        ledger.released_through = released_through;
+    }
+
+    for (const Pending& batch : pending_) {
+        const std::span<const char> payload = batch.payload;
+        const uint64_t sum = checksum(batch.id, batch.created_unix_nanos, batch.events, payload);
+        Query insert(statements_.insert, batch.id, batch.created_unix_nanos, uint64_t{batch.events},
+                     uint64_t{payload.size()}, sum, payload);
+        if (auto done = insert.run(); !done) return done;
+        ledger.stored.events += batch.events;
+        ledger.stored.bytes += payload.size();
+        ledger.stored.last_id = batch.id;
+    }
+    if (auto done = evict(ledger); !done) return done;
+
+    if (pending_.empty() && ledger.stored.events > 0) {
+        // Rows can vanish, or tell a wrong number, only by damage; when none is left, it is known how many.
+        Query any(statements_.any);
+        auto row = any.step();
+        if (!row) return std::unexpected(row.error());
+        if (!*row) {
+            ledger.damaged += std::exchange(ledger.stored.events, 0);
+            ledger.stored.bytes = 0;
+        }
+    }
+    if (auto done = write_totals(statements_.totals, ledger.stored); !done) return done;
+    return Query(statements_.commit).run();
+}
+
+SqlResult<> Spool::remove(Range ids, Ledger& ledger, uint64_t Ledger::* account) {
+    Query removed(statements_.remove, ids.first, ids.last);
+    for (;;) {
+        auto row = removed.step();
+        if (!row) return std::unexpected(row.error());
+        if (!*row) return {};
+        // A damaged row may tell any number.
+        const uint64_t events = std::min(removed.integer(0), ledger.stored.events);
+        ledger.*account += events;
+        ledger.stored.events -= events;
+        ledger.stored.bytes -= std::min(removed.integer(1), ledger.stored.bytes);
+    }
+}
+
+// Claims as many of the oldest batches as are too many, and deletes them. Those that the reader has are
+// passed over: Kafka may hold them already.
+SqlResult<> Spool::evict(Ledger& ledger) {
+    while (ledger.stored.bytes > options_.max_bytes) {
+        const uint64_t excess = std::min(ledger.stored.bytes - options_.max_bytes, max_evicted_at_once);
+        uint64_t claimed = shared_->claimed;
+        Range victims{claimed + 1, claimed};
+        {
+            Query unclaimed(statements_.unclaimed, claimed);
+            for (uint64_t bytes = 0; bytes < excess; bytes += unclaimed.integer(1)) {
+                auto row = unclaimed.step();
+                if (!row) return std::unexpected(row.error());
+                if (!*row) break;
+                victims.last = unclaimed.integer(0);
+            }
+        }
+        if (victims.last == claimed) return {};
+        if (!shared_->claimed.compare_exchange_strong(claimed, victims.last)) continue;
+        evicting_.push_back(victims);
+        return remove(victims, ledger, &Ledger::evicted);
+    }
+    return {};
+}
+
+void Spool::settle(const Ledger& ledger) {
+    ledger_ = ledger;
+    evicting_.clear();
+    damaged_ids_.clear();
+    shared_->commits.add();
+    if (pending_.empty()) return;
+    shared_->appended_through = pending_.back().id;
+    pending_.clear();
+    pending_bytes_ = 0;
+    pending_events_ = 0;
+    const uint64_t one = 1;
+    // It can fail only when the reader has long been due to wake.
+    (void)!::write(shared_->wake.get(), &one, sizeof(one));
+}
+
+void Spool::bound_memory() {
+    while (pending_bytes_ > max_memory_bytes) {
+        const Pending& oldest = pending_.front();
+        memory_full_ += oldest.events;
+        pending_events_ -= oldest.events;
+        pending_bytes_ -= oldest.payload.size();
+        pending_.pop_front();
+    }
+}
+
+void Spool::publish() {
+    counters_.found.set(found_);
+    counters_.in.set(in_);
+    counters_.released.set(ledger_.released);
+    counters_.evicted.set(ledger_.evicted);
+    counters_.damaged.set(ledger_.damaged);
+    counters_.memory_full.set(memory_full_);
+    counters_.held.set(ledger_.stored.events + pending_events_);
+    counters_.held_bytes.set(ledger_.stored.bytes + pending_bytes_);
+    counters_.memory_bytes.set(pending_bytes_);
+    counters_.files_set_aside.set(files_set_aside_);
+}
+
+SpoolStats Spool::stats() const {
+    return {
+        .found = counters_.found.get(),
+        .in = counters_.in.get(),
+        .released = counters_.released.get(),
+        .evicted = counters_.evicted.get(),
+        .damaged = counters_.damaged.get(),
+        .memory_full = counters_.memory_full.get(),
+        .held = counters_.held.get(),
+        .held_bytes = counters_.held_bytes.get(),
+        .memory_bytes = counters_.memory_bytes.get(),
+        .files_set_aside = counters_.files_set_aside.get(),
+    };
+}
+
+Result<std::unique_ptr<SpoolReader>> Spool::reader() {
+    if (reader_given_) return fail("the spool has a reader already");
+    auto reader = SpoolReader::open(shared_);
+    reader_given_ = reader.has_value();
+    return reader;
+}
+
+}  // namespace tcptrail::spool

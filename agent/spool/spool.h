@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The store between capture and Kafka: what is appended stays on disk until it is released.
+// README.md tells the invariants, the accounts and the format.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "agent/base/counter.h"
+#include "agent/base/error.h"
+#include "agent/encode/message.h"
+#include "agent/spool/batch.h"
+#include "agent/spool/checkpointer.h"
+#include "agent/spool/database.h"
+#include "agent/spool/options.h"
+#include "agent/spool/reader.h"
+#include "agent/spool/schema.h"
+#include "agent/spool/shared.h"
+
+namespace tcptrail::spool {
+
+// The accounts since open, in events unless it says otherwise. At all times
+// found + in = released + evicted + damaged + memory_full + held.
+struct SpoolStats {
+    uint64_t found = 0;            // held when the spool was opened: from earlier runs
+    uint64_t in = 0;               // appended
+    uint64_t released = 0;         // delivered
+    uint64_t evicted = 0;          // lost: the spool was full
+    uint64_t damaged = 0;          // lost: could not be read back
+    uint64_t memory_full = 0;      // lost: the disk did not take them, and the memory for such times was full
+    uint64_t held = 0;             // neither delivered nor lost yet, in the file or in memory
+    uint64_t held_bytes = 0;       // of payload
+    uint64_t memory_bytes = 0;     // the part of held_bytes that waits in memory for the disk
+    uint64_t files_set_aside = 0;  // databases that were no good and were renamed
+};
+
+// The appending side. All of it belongs to the capture thread, but for stats(). No call waits for a
+// lock or for a disk to sync.
+class Spool {
+public:
+    // Makes the directory and the file where they are missing, and takes the directory's lock. A file that
+    // is no spool is set aside. Does not read what is in the spool, however much that is.
+    static Result<std::unique_ptr<Spool>> open(const Options& options);
+    ~Spool();
+
+    // Takes all messages. On an error they are kept in memory, up to a bound, and the next call tries
+    // again; nothing else is to be done about it but to tell.
+    Result<> append(std::span<const Message> messages);
+
+    // Deletes what was released, evicts, and writes what waits in memory. To be called at least once a
+    // second; does nothing when there is nothing to do.
+    Result<> maintain();
+
+    // Any thread; the identity above holds exactly on the capture thread.
+    SpoolStats stats() const;
+
+    // The reading side, once per Spool. It may outlive the Spool, and then sees nothing new.
+    Result<std::unique_ptr<SpoolReader>> reader();
+
+private:
+    // A batch that is not committed yet.
+    struct Pending {
+        uint64_t id;
+        uint64_t created_unix_nanos;
+        uint32_t events;
+        std::string payload;
+    };
+    // The part of the accounts that a transaction changes, in events; takes effect when it is committed.
+    struct Ledger {
+        Contents stored;
+        uint64_t released_through = 0;  // deleted up to here
+        uint64_t released = 0;
+        uint64_t evicted = 0;
+        uint64_t damaged = 0;
+    };
+    struct Range {
+        uint64_t first;
+        uint64_t last;
+    };
+    struct Statements {
+        Statement begin, commit, rollback, insert, remove, unclaimed, any, totals;
+    };
+
+    explicit Spool(const Options& options) : options_(options) {}
+
+    Result<> attach(bool broken);
+    SqlResult<Contents> open_file();
+    void seal(PayloadBuilder& builder);
+    bool idle();
+    Result<> flush();
+    SqlResult<> write(Ledger& ledger);
+    SqlResult<> remove(Range ids, Ledger& ledger, uint64_t Ledger::* account);
+    SqlResult<> evict(Ledger& ledger);
+    void settle(const Ledger& ledger);
+    void bound_memory();
+    void publish();
+
+    const Options options_;
+    std::shared_ptr<Shared> shared_;
+    std::unique_ptr<Checkpointer> checkpointer_;
+    bool reader_given_ = false;
+
+    Database database_;
+    Statements statements_;
+    Ledger ledger_;
+    uint64_t last_id_ = 0;         // given out
+    std::deque<Pending> pending_;  // oldest first
+    uint64_t pending_bytes_ = 0;
+    uint64_t pending_events_ = 0;
+    std::vector<Range> evicting_;        // claimed to be evicted, not deleted yet
+    std::vector<uint64_t> damaged_ids_;  // told by the reader, not deleted yet
+
+    uint64_t found_ = 0;
+    uint64_t in_ = 0;
+    uint64_t memory_full_ = 0;
+    uint64_t files_set_aside_ = 0;
+    struct {
+        Counter found, in, released, evicted, damaged, memory_full, held, held_bytes, memory_bytes,
+            files_set_aside;
+    } counters_;
+};
+
+}  // namespace tcptrail::spool

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/transmit/producer.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "agent/transmit/framing.h"
+
+namespace tcptrail::transmit {
+namespace {
+
+ProducerListener& listener_of(void* opaque) {
+    return *static_cast<ProducerListener*>(opaque);
+}
+
+void on_report(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
+    rd_kafka_resp_err_t error = message->err;
+    // With acks=all a report without an error says that it is stored; nothing less counts.
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_PERSISTED)
+        error = RD_KAFKA_RESP_ERR__FAIL;
+    listener_of(opaque).on_report(message->_private, error);
+}
+
+void on_error(rd_kafka_t*, int error, const char* reason, void* opaque) {
+    listener_of(opaque).on_error(static_cast<rd_kafka_resp_err_t>(error), reason);
+}
+
+rd_kafka_vu_t header(const char* name, std::string_view value) {
+    rd_kafka_vu_t part;
+    part.vtype = RD_KAFKA_VTYPE_HEADER;
+    part.u.header = {name, value.data(), static_cast<ssize_t>(value.size())};
+    return part;
+}
+
+uint32_t configured_batch_bytes(const rd_kafka_conf_t* conf) {
+    char text[32] = {};
+    size_t size = sizeof(text);
+    uint32_t value = 0;
+    if (rd_kafka_conf_get(conf, "batch.size", text, &size) == RD_KAFKA_CONF_OK)
+        std::from_chars(text, text + sizeof(text), value);
+    return value;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Producer>> Producer::create(const Options& options, uint32_t batch_bytes, int wake_fd,
+                                                   ProducerListener& listener) {
+    std::unique_ptr<Producer> producer(new Producer(options, listener));
+    auto conf = make_conf(options, Role::producer);
+    if (!conf) return std::unexpected(conf.error());
+    if (batch_bytes > 0)
+        rd_kafka_conf_set(conf->get(), "batch.size", std::to_string(batch_bytes).c_str(), nullptr, 0);
+    producer->batch_bytes_ = configured_batch_bytes(conf->get());
+    rd_kafka_conf_set_opaque(conf->get(), &listener);
+    rd_kafka_conf_set_dr_msg_cb(conf->get(), transmit::on_report);
+    rd_kafka_conf_set_error_cb(conf->get(), transmit::on_error);
+
+    auto client = make_client(std::move(*conf), Role::producer);
+    if (!client) return std::unexpected(client.error());
+    producer->client_ = std::move(*client);
+    for (size_t topic = 0; topic < topic_count; topic++) {
+        producer->topics_[topic].reset(
+            rd_kafka_topic_new(producer->client_.get(), options.topics[topic].c_str(), nullptr));
+        if (!producer->topics_[topic])
+            return fail(fmt::format("kafka.topics: {}: {}", options.topics[topic],
+                                    rd_kafka_err2str(rd_kafka_last_error())),
+                        ExitCode::configuration);
+    }
+    const uint64_t one = 1;
+    QueuePtr reports(rd_kafka_queue_get_main(producer->client_.get()));
+    rd_kafka_queue_io_event_enable(reports.get(), wake_fd, &one, sizeof(one));
+    return producer;
+}
+
+Producer::~Producer() {
+    if (!client_) return;
+    // What is not purged would be waited for.
+    rd_kafka_purge(client_.get(),
+                   RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    QueuePtr reports(rd_kafka_queue_get_main(client_.get()));
+    rd_kafka_queue_io_event_enable(reports.get(), -1, nullptr, 0);
+}
+
+rd_kafka_resp_err_t Producer::send(const spool::MessageView& message, void* tag) {
+    const auto topic = static_cast<size_t>(message.topic);
+    std::string_view value = message.value;
+    int flags = 0;
+    if (options_.framing == Framing::confluent) {
+        add_confluent_frame(options_.schema_ids[topic], message.value, framed_);
+        value = framed_;
+        flags = RD_KAFKA_MSG_F_COPY;
+    }
+    rd_kafka_vu_t parts[7];
+    parts[0].vtype = RD_KAFKA_VTYPE_RKT;
+    parts[0].u.rkt = topics_[topic].get();
+    parts[1].vtype = RD_KAFKA_VTYPE_KEY;
+    parts[1].u.mem = {const_cast<char*>(message.key.data()), message.key.size()};
+    parts[2].vtype = RD_KAFKA_VTYPE_VALUE;
+    parts[2].u.mem = {const_cast<char*>(value.data()), value.size()};
+    parts[3].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
+    parts[3].u.i = flags;
+    parts[4].vtype = RD_KAFKA_VTYPE_OPAQUE;
+    parts[4].u.ptr = tag;
+    parts[5] = header("content-type", content_type(message.topic));
+    parts[6] = header("schema-version", schema_version);
+    ErrorPtr error(rd_kafka_produceva(client_.get(), parts, std::size(parts)));
+    return error ? rd_kafka_error_code(error.get()) : RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+rd_kafka_resp_err_t Producer::probe(Topic topic, int timeout_ms) {
+    const rd_kafka_metadata_t* raw = nullptr;
+    const auto error =
+        rd_kafka_metadata(client_.get(), 0, topics_[static_cast<size_t>(topic)].get(), &raw, timeout_ms);
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return error;
+    MetadataPtr metadata(raw);
+    return metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
+rd_kafka_resp_err_t Producer::fatal_error(std::string& reason) const {
+    char text[512] = {};
+    const auto error = rd_kafka_fatal_error(client_.get(), text, sizeof(text));
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) reason = text;
+    return error;
+}
+
+}  // namespace tcptrail::transmit

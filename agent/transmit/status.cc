@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/transmit/status.h"
+
+#include <chrono>
+
+namespace tcptrail::transmit {
+
+void StatusBoard::failure(const std::string& text) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    MutexLock lock(mutex_);
+    problem_ = last_error_ = text;
+    last_error_unix_nanos_ = static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
+    troubled_ = true;
+}
+
+void StatusBoard::solved() {
+    if (!troubled_) return;
+    MutexLock lock(mutex_);
+    problem_.clear();
+    troubled_ = false;
+}
+
+TransmitStatus StatusBoard::snapshot() const {
+    TransmitStatus status;
+    status.taken = taken.get();
+    status.queued = queued.get();
+    status.acknowledged = acknowledged.get();
+    status.too_large = too_large.get();
+    status.held = held.get();
+    status.failed = failed.get();
+    status.clients = clients.get();
+    status.connected = connected;
+    MutexLock lock(mutex_);
+    status.problem = problem_;
+    status.last_error = last_error_;
+    status.last_error_unix_nanos = last_error_unix_nanos_;
+    return status;
+}
+
+}  // namespace tcptrail::transmit

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "agent/base/counter.h"
+#include "agent/spool/mutex.h"
+
+namespace tcptrail::transmit {
+
+// How the transmit thread is, in messages since it started. taken = acknowledged + too_large + held.
+struct TransmitStatus {
+    uint64_t taken = 0;         // from the spool
+    uint64_t queued = 0;        // handed to librdkafka, no report yet
+    uint64_t acknowledged = 0;  // reported PERSISTED
+    uint64_t too_large = 0;     // lost: the brokers refuse it, alone too
+    uint64_t held = 0;          // taken, neither acknowledged nor lost
+    uint64_t failed = 0;        // reports with an error: each such message is sent again
+    uint64_t clients = 0;  // librdkafka producers made: more than one after a fatal error or a new batch size
+    bool connected = false;  // brokers have answered, and were not all lost since
+    std::string problem;  // what keeps messages from being acknowledged, in words; empty: nothing is known to
+    std::string last_error;
+    uint64_t last_error_unix_nanos = 0;  // 0: none yet
+};
+
+// Keeps a status: the transmit thread writes, any thread reads a copy.
+class StatusBoard {
+public:
+    Counter taken, queued, acknowledged, too_large, held, failed, clients;
+    std::atomic<bool> connected = false;
+
+    // A failure; it is the last error, and the problem until solved().
+    void failure(const std::string& text);
+    void solved();
+    bool troubled() const { return troubled_; }  // for the transmit thread
+    TransmitStatus snapshot() const;
+
+private:
+    mutable Mutex mutex_;
+    std::string problem_ GUARDED_BY(mutex_);
+    std::string last_error_ GUARDED_BY(mutex_);
+    uint64_t last_error_unix_nanos_ GUARDED_BY(mutex_) = 0;
+    bool troubled_ = false;  // the transmit thread's: spares the lock for each acknowledgement
+};
+
+}  // namespace tcptrail::transmit

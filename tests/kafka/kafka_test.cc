@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The whole way, as a user goes it: build/tcptrail against a real Apache Kafka, real connections, and
+// two consumers that judge the result. Needs root and a broker (tests/kafka/broker up).
+//
+// Each test has topics of its own, so that what is in the broker already does not matter, and counts
+// only the connections of its generator's network namespace.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/catch.h"
+#include "tests/kafka/process.h"
+
+using tests::eventually;
+using tests::Finished;
+using tests::Process;
+using tests::run;
+using tests::seconds;
+
+namespace {
+
+std::string environment(const char* name, const char* otherwise) {
+    const char* value = std::getenv(name);
+    return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+std::string built(const std::string& name) {
+    return environment("BUILD", "build") + "/" + name;
+}
+
+std::string brokers() {
+    return "127.0.0.1:" + environment("KAFKA_PORT", "9092");
+}
+
+// One test's topics and spool, and the commands that use them.
+class Setting {
+public:
+    Setting() {
+        static int number = 0;
+        name_ = "test-" + std::to_string(getpid()) + "-" + std::to_string(++number);
+    }
+
+    std::string topic() const { return name_ + ".connections"; }
+
+    std::vector<std::string> agent() const {
+        return with_topics({built("tcptrail"), "run", "--set", "kafka.brokers=" + brokers(), "--set",
+                            "spool.directory=" + (folder_.path() / "spool").string()});
+    }
+
+    Finished topics(const std::string& verb) const {
+        return run(with_topics({built("tcptrail"), "topics", verb, "--brokers", brokers()}));
+    }
+
+    // What tcptrail's own consumer finds.
+    Finished consume() const {
+        return run({built("tcptrail"), "consume", "--brokers", brokers(), "--topic", topic(), "--from",
+                    "beginning", "--verify", "-o", "jsonl"},
+                   seconds(120));
+    }
+
+    // CLOSED events by the consumer that shares no code with tcptrail. 0 while there is no topic.
+    uint64_t delivered() const {
+        const Finished plain = run({built("tests/kafka/plain_consumer"), brokers(), topic()});
+        std::istringstream lines(plain.output);
+        for (std::string kind, count; lines >> kind >> count;) {
+            if (kind == "EVENT_KIND_CLOSED") return std::stoull(count);
+        }
+        return 0;
+    }
+
+private:
+    std::vector<std::string> with_topics(std::vector<std::string> command) const {
+        for (const std::string topic : {"connections", "agents"}) {
+            command.push_back("--set");
+            command.push_back("kafka.topics." + topic + "=" + name_ + "." + topic);
+        }
+        return command;
+    }
+
+    tests::Folder folder_;
+    std::string name_;
+};
+
+bool is_tracing(const Process& agent) {
+    return eventually(seconds(30), [&] { return agent.errors().find("tracing") != std::string::npos; });
+}
+
+std::vector<std::string> generator(uint64_t connections, uint64_t rate = 0) {
+    return {built("tests/tools/generate"), "--netns", "new", "--connections",
+            std::to_string(connections),   "--bytes", "100", "--rate",
+            std::to_string(rate)};
+}
+
+// What the generator says of its own work: the truth that the events are compared with.
+struct Truth {
+    uint64_t connections;
+    uint64_t netns;
+};
+
+Truth truth_of(const Finished& generated) {
+    INFO(generated.errors);
+    REQUIRE(generated.status == 0);
+    const auto report = nlohmann::json::parse(generated.output);
+    REQUIRE(report["errors"] == 0);
+    REQUIRE(report["active_opens"] == report["connections"]);
+    REQUIRE(report["passive_opens"] == report["connections"]);
+    return {report["connections"], report["netns"]};
+}
+
+// The consumer's account of one namespace's connections.
+struct Account {
+    std::map<std::string, uint64_t> roles;
+    std::set<std::string> ids;
+    std::set<std::string> runs;
+    uint64_t closed = 0;       // in any namespace
+    uint64_t wrong_bytes = 0;  // seen whole and not 100 bytes each way
+    uint64_t other_kinds = 0;
+};
+
+Account account_of(const std::string& jsonl, uint64_t netns) {
+    Account account;
+    std::istringstream lines(jsonl);
+    for (std::string line; std::getline(lines, line);) {
+        const auto event = nlohmann::json::parse(line);
+        if (event.at("kind") != "EVENT_KIND_CLOSED") {
+            account.other_kinds++;
+            continue;
+        }
+        account.closed++;
+        if (event.at("netns") != netns) continue;
+        account.roles[event.at("role")]++;
+        account.ids.insert(event.at("connection_id"));
+        account.runs.insert(event.at("run_id"));
+        const bool whole = !event.contains("partial");
+        // JSON writes 64-bit integers as strings.
+        if (whole && (event.at("bytes_sent") != "100" || event.at("bytes_received") != "100"))
+            account.wrong_bytes++;
+    }
+    return account;
+}
+
+// Every connection is there, both ends, once.
+void require_complete(const Setting& setting, const Truth& truth) {
+    const Finished consumed = setting.consume();
+    INFO(consumed.errors);
+    REQUIRE(consumed.status == 0);  // no hole in any run's sequence
+    const Account account = account_of(consumed.output, truth.netns);
+    CHECK(account.roles.at("ROLE_CLIENT") == truth.connections);
+    CHECK(account.roles.at("ROLE_SERVER") == truth.connections);
+    CHECK(account.ids.size() == 2 * truth.connections);
+    CHECK(account.wrong_bytes == 0);
+    CHECK(account.other_kinds == 0);
+    CHECK(setting.delivered() == account.closed);
+}
+
+void require_stops(Process& agent) {
+    agent.signal(SIGTERM);
+    const int status = agent.wait(seconds(30));
+    INFO(agent.errors());
+    REQUIRE(status == 0);
+}
+
+bool no_root() {
+    return geteuid() != 0;
+}
+
+}  // namespace
+
+TEST_CASE("every connection reaches both consumers, once", "[kafka][root]") {
+    if (no_root()) SKIP_TEST("needs root");
+    const Setting setting;
+    const Finished created = setting.topics("create");
+    INFO(created.errors);
+    REQUIRE(created.status == 0);
+    const Finished checked = setting.topics("check");
+    INFO(checked.output << checked.errors);
+    REQUIRE(checked.status == 0);
+
+    Process agent(setting.agent());
+    REQUIRE(is_tracing(agent));
+    const Truth truth = truth_of(run(generator(10'000)));
+    require_stops(agent);
+    require_complete(setting, truth);
+}
+
+TEST_CASE("a missing topic is named, and its events wait until it is made", "[kafka][root]") {
+    if (no_root()) SKIP_TEST("needs root");
+    const Setting setting;
+    CHECK(setting.topics("check").status == 1);
+
+    Process agent(setting.agent());
+    REQUIRE(is_tracing(agent));
+    const Truth truth = truth_of(run(generator(1'000)));
+    REQUIRE(
+        eventually(seconds(30), [&] { return agent.errors().find(setting.topic()) != std::string::npos; }));
+
+    REQUIRE(setting.topics("create").status == 0);
+    CHECK(eventually(seconds(60), [&] { return setting.delivered() >= 2 * truth.connections; }));
+    require_stops(agent);
+    require_complete(setting, truth);
+}
+
+TEST_CASE("events that could not be delivered wait on disk for the next start", "[kafka][root]") {
+    if (no_root()) SKIP_TEST("needs root");
+    const Setting setting;
+    Truth truth{};
+    {
+        Process agent(setting.agent());
+        REQUIRE(is_tracing(agent));
+        truth = truth_of(run(generator(1'000)));
+        require_stops(agent);
+    }
+    REQUIRE(setting.topics("create").status == 0);
+
+    Process agent(setting.agent());
+    CHECK(eventually(seconds(60), [&] { return setting.delivered() >= 2 * truth.connections; }));
+    require_stops(agent);
+    require_complete(setting, truth);
+}
+
+TEST_CASE("nothing is lost while the broker is away", "[kafka][root]") {
+    if (no_root()) SKIP_TEST("needs root");
+    const Setting setting;
+    REQUIRE(setting.topics("create").status == 0);
+    Process agent(setting.agent());
+    REQUIRE(is_tracing(agent));
+
+    Process load(generator(16'000, 1'000));
+    std::this_thread::sleep_for(seconds(2));
+    REQUIRE(run({"tests/kafka/broker", "down"}).status == 0);
+    std::this_thread::sleep_for(seconds(3));
+    const Finished up = run({"tests/kafka/broker", "up"}, seconds(120));
+    INFO(up.errors);
+    REQUIRE(up.status == 0);
+    const int status = load.wait(seconds(60));
+    const Truth truth = truth_of({status, load.output(), load.errors()});
+
+    CHECK(eventually(seconds(90), [&] { return setting.delivered() >= 2 * truth.connections; }));
+    require_stops(agent);
+    require_complete(setting, truth);
+}

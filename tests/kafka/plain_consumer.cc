@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What any user of the stream could write: protoc's output and a plain Kafka client, none of
+// tcptrail's code. Reads a topic from its beginning to its present end and prints how many events
+// of each kind it decoded:
+//
+//     plain_consumer BROKERS TOPIC [N]      N: also prints every Nth event, as one line of text
+#include <librdkafka/rdkafka.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "schemas/v1/connection.pb.h"
+
+namespace {
+
+using tcptrail::v1::ConnectionEvent;
+
+template <auto destroy>
+struct Destroy {
+    template <class T>
+    void operator()(T* object) const {
+        destroy(object);
+    }
+};
+
+using Consumer = std::unique_ptr<rd_kafka_t, Destroy<rd_kafka_destroy>>;
+using Metadata = std::unique_ptr<const rd_kafka_metadata_t, Destroy<rd_kafka_metadata_destroy>>;
+using Partitions =
+    std::unique_ptr<rd_kafka_topic_partition_list_t, Destroy<rd_kafka_topic_partition_list_destroy>>;
+using Topic = std::unique_ptr<rd_kafka_topic_t, Destroy<rd_kafka_topic_destroy>>;
+using Message = std::unique_ptr<rd_kafka_message_t, Destroy<rd_kafka_message_destroy>>;
+
+void check(rd_kafka_resp_err_t error, const char* what) {
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+        throw std::runtime_error(std::string(what) + ": " + rd_kafka_err2str(error));
+}
+
+Consumer connect(const std::string& brokers) {
+    rd_kafka_conf_t* conf = rd_kafka_conf_new();
+    char error[256];
+    const std::map<std::string, std::string> settings = {
+        {"bootstrap.servers", brokers},
+        {"group.id", "plain_consumer"},  // librdkafka wants one; nothing is committed
+        {"enable.auto.commit", "false"},
+        {"enable.partition.eof", "true"},  // says when the end is reached
+        {"check.crcs", "true"},
+    };
+    for (const auto& [name, value] : settings) {
+        if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), error, sizeof error) != RD_KAFKA_CONF_OK)
+            throw std::runtime_error(error);
+    }
+    Consumer consumer(rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, sizeof error));
+    if (!consumer) throw std::runtime_error(error);
+    return consumer;
+}
+
+// Takes all partitions of the topic, from their beginning, and returns how many there are.
+int assign_all(rd_kafka_t* consumer, const char* topic_name) {
+    const Topic topic(rd_kafka_topic_new(consumer, topic_name, nullptr));
+    const rd_kafka_metadata_t* raw = nullptr;
+    check(rd_kafka_metadata(consumer, 0, topic.get(), &raw, 10'000), "metadata");
+    const Metadata metadata(raw);
+    check(metadata->topics[0].err, topic_name);
+    const int count = metadata->topics[0].partition_cnt;
+    const Partitions partitions(rd_kafka_topic_partition_list_new(count));
+    for (int i = 0; i < count; i++)
+        rd_kafka_topic_partition_list_add(partitions.get(), topic_name, i)->offset =
+            RD_KAFKA_OFFSET_BEGINNING;
+    check(rd_kafka_assign(consumer, partitions.get()), "assign");
+    return count;
+}
+
+void consume(const std::string& brokers, const char* topic, uint64_t every) {
+    const Consumer consumer = connect(brokers);
+    check(rd_kafka_poll_set_consumer(consumer.get()), "poll");
+    int open_partitions = assign_all(consumer.get(), topic);
+
+    std::map<std::string, uint64_t> kinds;
+    uint64_t events = 0;
+    while (open_partitions > 0) {
+        const Message message(rd_kafka_consumer_poll(consumer.get(), 10'000));
+        if (!message) throw std::runtime_error("no message for 10 s, and not at the end");
+        if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+            open_partitions--;
+            continue;
+        }
+        check(message->err, "message");
+        ConnectionEvent event;
+        if (!event.ParseFromArray(message->payload, static_cast<int>(message->len)))
+            throw std::runtime_error("not a ConnectionEvent, at offset " + std::to_string(message->offset));
+        kinds[tcptrail::v1::EventKind_Name(event.kind())]++;
+        if (every > 0 && ++events % every == 0) std::printf("%s\n", event.ShortDebugString().c_str());
+    }
+    rd_kafka_consumer_close(consumer.get());
+    for (const auto& [kind, count] : kinds)
+        std::printf("%s %lu\n", kind.c_str(), count);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc < 3 || argc > 4) {
+        std::fprintf(stderr, "usage: plain_consumer BROKERS TOPIC [N]\n");
+        return 2;
+    }
+    try {
+        consume(argv[1], argv[2], argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 0);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "plain_consumer: %s\n", error.what());
+        return 1;
+    }
+}

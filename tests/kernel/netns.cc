@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/kernel/netns.h"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+namespace tcptrail::test {
+
+namespace {
+
+constexpr const char* own_netns = "/proc/thread-self/ns/net";
+
+[[noreturn]] void fail_errno(const std::string& what) {
+    throw std::runtime_error(what + ": " + std::strerror(errno));
+}
+
+void bring_up_loopback() {
+    const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) fail_errno("socket");
+    ifreq request{};
+    std::strcpy(request.ifr_name, "lo");
+    request.ifr_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING;
+    const int result = ioctl(fd, SIOCSIFFLAGS, &request);
+    close(fd);
+    if (result != 0) fail_errno("lo up");
+}
+
+}  // namespace
+
+Netns::Visit::Visit(int fd) : home_(open(own_netns, O_RDONLY | O_CLOEXEC)) {
+    if (home_ < 0) fail_errno(own_netns);
+    if (setns(fd, CLONE_NEWNET) != 0) fail_errno("setns");
+}
+
+// A thread that stays in the wrong namespace would spoil every test after this one.
+Netns::Visit::~Visit() {
+    if (setns(home_, CLONE_NEWNET) != 0) std::abort();
+    close(home_);
+}
+
+Netns::Netns() {
+    const int home = open(own_netns, O_RDONLY | O_CLOEXEC);
+    if (home < 0) fail_errno(own_netns);
+    if (unshare(CLONE_NEWNET) != 0) fail_errno("unshare (network tests need root)");
+    fd_ = open(own_netns, O_RDONLY | O_CLOEXEC);
+    if (setns(home, CLONE_NEWNET) != 0) std::abort();
+    close(home);
+    if (fd_ < 0) fail_errno(own_netns);
+
+    struct stat status{};
+    if (fstat(fd_, &status) != 0) fail_errno("fstat");
+    inode_ = static_cast<uint32_t>(status.st_ino);
+
+    inside(bring_up_loopback);
+    // The host's choices are not ours: reno is in every kernel, and what one connection learned of
+    // the path must not show in the next one's counters.
+    sysctl("net.ipv4.tcp_congestion_control", "reno");
+    sysctl("net.ipv4.tcp_no_metrics_save", "1");
+}
+
+Netns::~Netns() {
+    if (fd_ >= 0) close(fd_);
+}
+
+void Netns::sysctl(const std::string& name, const std::string& value) const {
+    std::string path = "/proc/sys/" + name;
+    for (char& c : path) {
+        if (c == '.') c = '/';
+    }
+    inside([&] {
+        std::ofstream file(path);
+        file << value << std::flush;
+        if (!file) fail_errno(name + " = " + value);
+    });
+}
+
+void Netns::ip(const std::string& arguments) const {
+    const std::string command = "ip " + arguments;
+    const int status = inside([&] { return std::system(command.c_str()); });
+    if (status != 0) throw std::runtime_error(command + ": wait status " + std::to_string(status));
+}
+
+uint64_t Netns::tcp_counter(const std::string& name) const {
+    return inside([&]() -> uint64_t {
+        std::ifstream file("/proc/thread-self/net/snmp");
+        std::string names;
+        std::string values;
+        while (std::getline(file, names) && std::getline(file, values)) {
+            if (!names.starts_with("Tcp:")) continue;
+            std::istringstream name_words(names);
+            std::istringstream value_words(values);
+            std::string word;
+            std::string value;
+            while (name_words >> word && value_words >> value) {
+                if (word == name) return std::stoull(value);
+            }
+        }
+        throw std::runtime_error("no Tcp counter " + name);
+    });
+}
+
+uint64_t Netns::time_wait_sockets() const {
+    return inside([]() -> uint64_t {
+        std::ifstream file("/proc/thread-self/net/sockstat");
+        for (std::string line; std::getline(file, line);) {
+            const size_t at = line.find(" tw ");
+            if (line.starts_with("TCP:") && at != std::string::npos) return std::stoull(line.substr(at + 4));
+        }
+        throw std::runtime_error("no TIME_WAIT count in sockstat");
+    });
+}
+
+void join_by_veth(const Netns& a, const Netns& b, int mtu) {
+    const std::string pid = std::to_string(getpid());
+    const std::string size = " mtu " + std::to_string(mtu);
+    // Born inside a; the peer is moved into b by the open file that names it.
+    a.ip("link add name veth" + size + " type veth peer name veth" + size + " netns /proc/" + pid + "/fd/" +
+         std::to_string(b.fd()));
+    int host = 1;
+    for (const Netns* net : {&a, &b}) {
+        const std::string h = std::to_string(host++);
+        // The addresses are ours to use at once: no address of the kernel's own, no wait for
+        // duplicates.
+        net->ip("link set dev veth addrgenmode none");
+        net->ip("addr add 10.76.0." + h + "/24 dev veth");
+        net->ip("addr add fd76::" + h + "/64 dev veth nodad");
+        net->ip("addr add fe80::" + h + "/64 dev veth nodad");
+        net->ip("link set dev veth up");
+    }
+}
+
+}  // namespace tcptrail::test

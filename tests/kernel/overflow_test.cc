@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A ring of one page that overflows: nothing is lost in silence.
+#include <csignal>
+#include <string>
+#include <vector>
+
+#include "tests/catch.h"
+#include "tests/kernel/actors.h"
+#include "tests/kernel/event.h"
+#include "tests/kernel/observer.h"
+#include "tests/kernel/scenes.h"
+
+using namespace tcptrail::test;
+
+TEST_CASE("a full ring: seen = told + lost", "[kernel]") {
+    constexpr int count = 2000;
+    Netns net;
+    Observer observer({"--set", "capture.ring_bytes=4096"});
+    Actor server(net, "flood-server");
+    Actor client(net, "flood-client");
+    observer.signal(SIGSTOP);
+    burst(client, server, count);
+    observer.signal(SIGCONT);
+    // It recovers: what comes after is told again.
+    sleep_ms(500);
+    size_t offset = observer.end_of_lines();
+    burst(client, server, 1);
+    std::vector<std::string> after;
+    for (int waited = 0; waited < 15'000 && after.size() < 2; waited += 100) {
+        sleep_ms(100);
+        for (std::string& line : observer.lines_from(offset)) {
+            if (netns_of(line) == net.inode()) after.push_back(std::move(line));
+        }
+    }
+    CHECK(after.size() >= 2);
+
+    const Summary summary = observer.stop(SIGINT);
+    INFO(summary.line);
+    CHECK(summary.exit_status == 0);
+    CHECK(summary.seen == summary.told + summary.lost);
+    CHECK(summary.lost > 0);
+    CHECK(summary.reasons.contains("ring_full"));
+    uint64_t by_reason = 0;
+    for (const auto& [reason, lost] : summary.reasons)
+        by_reason += lost;
+    CHECK(by_reason == summary.lost);
+    // The whole host's connections are in it, not only ours.
+    CHECK(summary.seen >= 2UL * (count + 1));
+    offset = 0;
+    CHECK(observer.lines_from(offset).size() == summary.told);
+}

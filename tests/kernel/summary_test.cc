@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The shared observer's last word. In the last file by name, so that it comes after most scenarios.
+#include <algorithm>
+#include <csignal>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/catch.h"
+#include "tests/kernel/observer.h"
+#include "tests/kernel/scenes.h"
+#include "tests/kernel/watch.h"
+
+using namespace tcptrail::test;
+
+TEST_CASE("the shared observer told all and lost nothing", "[kernel]") {
+    Observer& observer = shared_observer();
+    Netns net;
+    {
+        // There is something to tell even if this test runs alone.
+        Watch watch{&net};
+        Actor server(net, "last-server");
+        Actor client(net, "last-client");
+        burst(client, server, 10);
+        watch.wait_for([](const auto& events) { return events.size() >= 20; }, 15'000);
+        looked_at()[net.inode()] += 20;
+    }
+    const Summary summary = observer.stop(SIGINT);
+    INFO(summary.line);
+    CHECK(summary.exit_status == 0);
+    CHECK(summary.seen == summary.told + summary.lost);
+    CHECK(summary.lost == 0);
+
+    size_t offset = 0;
+    const std::vector<std::string> lines = observer.lines_from(offset);
+    CHECK(lines.size() == summary.told);
+
+    // Without a filter each sequence number from 1 on is printed once, by one run.
+    std::set<std::string> runs;
+    std::set<std::string> ids;
+    std::map<uint32_t, size_t> told;
+    uint64_t expected_sequence = 1;
+    size_t out_of_sequence = 0;
+    size_t camel_case = 0;
+    for (const std::string& line : lines) {
+        const Event event = parse_event(line);
+        runs.insert(event.text("run_id"));
+        if (event.number("sequence") != expected_sequence++) ++out_of_sequence;
+        if (event.is_closed()) {
+            ++told[netns_of(line)];
+            ids.insert(event.text("connection_id") + event.text("role"));
+        }
+        // The schema's names, not protobuf's lowerCamelCase.
+        for (const auto& [field, value] : event.fields) {
+            if (std::ranges::any_of(field, [](char c) { return c >= 'A' && c <= 'Z'; })) ++camel_case;
+        }
+    }
+    CHECK(runs.size() == 1);
+    CHECK(out_of_sequence == 0);
+    CHECK(camel_case == 0);
+    size_t closed = 0;
+    for (const auto& [netns, count] : told)
+        closed += count;
+    CHECK(ids.size() == closed);
+
+    // No record came after its scenario had looked: each end is told once.
+    for (const auto& [netns, count] : looked_at()) {
+        INFO("namespace " << netns);
+        CHECK(told[netns] <= count);
+    }
+}

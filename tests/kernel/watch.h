@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The records of one scenario, out of all that an observer tells.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/catch.h"
+#include "tests/kernel/event.h"
+#include "tests/kernel/netns.h"
+#include "tests/kernel/observer.h"
+
+namespace tcptrail::test {
+
+// A record of the scenario says that no hook saw a part of its connection.
+struct BlindSpot : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// The two ends of one connection.
+struct Ends {
+    Event client;
+    Event server;
+};
+
+// Collects what is told of connections of some namespaces from its construction on: make it before
+// the traffic.
+class Watch {
+public:
+    explicit Watch(std::initializer_list<const Netns*> namespaces, Observer& observer = shared_observer());
+
+    // Waits until `count` CLOSED records have come, and a moment longer for any that should not.
+    // REQUIREs that there are exactly so many. Throws BlindSpot.
+    std::vector<Event> closed(size_t count);
+
+    // closed(2), which must be one client and one server.
+    Ends ends();
+
+    // closed(1).
+    Event one();
+
+    // All events of any kind so far, for connections that nobody ends. Waits until holds(events) or
+    // the timeout.
+    template <class Condition>
+    const std::vector<Event>& wait_for(Condition holds, int timeout_ms) {
+        for (int waited = 0;; waited += poll_ms) {
+            read();
+            if (holds(events_) || waited >= timeout_ms) return events_;
+            pause();
+        }
+    }
+
+private:
+    static constexpr int poll_ms = 10;
+
+    void read();
+    static void pause();
+
+    Observer& observer_;
+    std::vector<uint32_t> namespaces_;
+    size_t offset_;
+    std::vector<Event> events_;
+};
+
+// CLOSED records that the scenarios so far have looked at, by namespace. What a namespace has beyond
+// that at the end of the run came too late or too often.
+std::map<uint32_t, size_t>& looked_at();
+
+// Runs a scenario. If a record falls into the blind spot, which a few in ten thousand do on some
+// machines (README.md), it prints so and runs the scenario once more from its beginning.
+template <class Body>
+void scenario(Body body) {
+    try {
+        body();
+    } catch (const BlindSpot& blind) {
+        WARN("a record fell into the blind spot, once more: " << blind.what());
+        try {
+            body();
+        } catch (const BlindSpot& again) {
+            FAIL("twice in the blind spot: " << again.what());
+        }
+    }
+}
+
+}  // namespace tcptrail::test
