@@ -37,7 +37,8 @@ kafka_goals := test test-kafka kafka-up
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
-	$(if $(filter $(kafka_goals),$(goals)),kafka) $(if $(filter test-trixie,$(goals)),trixie)
+	$(if $(filter $(kafka_goals),$(goals)),kafka) \
+	$(if $(filter test-trixie,$(goals)),trixie) $(if $(filter bench-%,$(goals)),bench)
 empty :=
 packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
 
@@ -180,7 +181,7 @@ test-kafka: tests ## the tests against the real broker
 	@tests/run kafka
 
 bench-first-light: all tests ## cost and completeness at full speed, beside tcplife
-	@tests/bench/first_light
+	@tests/bench/first_light $(ARGS)
 
 kafka-up: | $(packages) ## start Apache Kafka on 127.0.0.1:9092, its files in build/kafka
 	@tests/kafka/broker up

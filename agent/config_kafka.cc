@@ -87,17 +87,16 @@ std::string unknown_property(const std::string& name) {
     return "librdkafka has no such property; allowed: the names in its CONFIGURATION.md";
 }
 
-// What librdkafka says of a property that it refused.
-std::string refused_property(std::string text) {
-    while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0)
-        text.pop_back();
-    const std::string_view unsupported = " not supported in this build: ";
-    const size_t at = text.find(unsupported);
-    if (at == std::string::npos)
-        return fmt::format("librdkafka refuses it: {}; allowed: what its CONFIGURATION.md says",
-                           one_line(text));
-    return fmt::format("librdkafka {} was built without it: {}; allowed: what this build has",
-                       rd_kafka_version_str(), one_line(text.substr(at + unsupported.size())));
+// Of a property that librdkafka refused, with what it said. That may quote the value.
+std::string refused_property(std::string_view said, bool secret) {
+    constexpr std::string_view unsupported = " not supported in this build: ";
+    const size_t at = said.find(unsupported);
+    if (at != std::string_view::npos)
+        return fmt::format("librdkafka {} was built without it: {}; allowed: what this build has",
+                           rd_kafka_version_str(), one_line(said.substr(at + unsupported.size())));
+    if (secret) return "librdkafka refuses its value; allowed: what its CONFIGURATION.md says";
+    said = said.substr(0, said.find_last_not_of(" \n") + 1);
+    return fmt::format("librdkafka refuses it: {}; allowed: what its CONFIGURATION.md says", one_line(said));
 }
 
 // librdkafka reads a number at the front of a value and ignores what follows it.
@@ -128,8 +127,7 @@ Problem check(const std::string& name, const std::string& value, bool secret) {
         case RD_KAFKA_CONF_UNKNOWN:
             return unknown_property(name);
         case RD_KAFKA_CONF_INVALID:
-            if (secret) return "librdkafka refuses its value; allowed: what its CONFIGURATION.md says";
-            return refused_property(error);
+            return refused_property(error, secret);
         case RD_KAFKA_CONF_OK:
             break;
     }
@@ -200,6 +198,8 @@ Problem check_property_file(const std::string& name, const std::string& path) {
     auto content = read_small_file(path, max_property_file_bytes);
     if (!content) return fmt::format("file {}; allowed: a readable file", content.error().message);
     if (content->ends_with('\n')) content->pop_back();
+    if (content->empty())
+        return fmt::format("file {}: is empty; allowed: a file with the value", one_line(path));
     return check(name, *content, true);
 }
 

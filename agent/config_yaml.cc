@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agent/base/log.h"
 #include "agent/base/utf8.h"
 #include "agent/config_values.h"
 
@@ -187,7 +188,7 @@ YamlError explain(const YAML::Exception& exception, const std::string& text) {
     if (bad.substr(0, bad.find_first_not_of(" \t")).find('\t') != std::string_view::npos)
         return {line, "a tab indents the line; allowed: spaces"};
     return {line, fmt::format("not valid YAML: {}; check indentation, quotes and brackets near column {}",
-                              exception.msg, std::max(exception.mark.column, 0) + 1)};
+                              one_line(exception.msg), std::max(exception.mark.column, 0) + 1)};
 }
 
 }  // namespace
@@ -208,7 +209,7 @@ std::expected<YamlPointer, YamlError> read_yaml(const std::string& text) {
         return std::unexpected(explain(exception, text));
     } catch (const std::exception& exception) {
         return std::unexpected(
-            YamlError{1, fmt::format("cannot be read: {}; it must be YAML", exception.what())});
+            YamlError{1, fmt::format("cannot be read: {}; it must be YAML", one_line(exception.what()))});
     }
 }
 

@@ -5,7 +5,9 @@
 #include <bpf/libbpf.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "agent/capture/decode.h"
@@ -49,7 +51,11 @@ Result<uint64_t> Capture::drain() {
     return received.get() - before;
 }
 
-void Capture::stop() { programs_->detach(); }
+void Capture::stop() {
+    programs_->detach();
+    // A run that had begun on another CPU may still submit: it takes microseconds, and cannot be preempted long.
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
 
 Result<> Capture::sweep() { return programs_->sweep(); }
 

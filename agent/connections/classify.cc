@@ -82,7 +82,10 @@ Facts facts_of(const tcptrail_record& record) {
     if (f.role == Role::unspecified && f.state == tcp_syn_sent) f.role = Role::client;
     f.established = birth.established_ns != 0 || is_after_established(birth.state);
     f.end_missed = record.flags & TCPTRAIL_RECORD_END_MISSED;
-    f.error = socket.error ? socket.error : birth.reported_error;
+    f.error = socket.error;
+    // What was reported on the way to a connection ended the attempt, also when the application has fetched
+    // it since; later it may have been a passing trouble (IP_RECVERR).
+    if (!f.error && !f.established) f.error = birth.reported_error;
     f.syn_was_sent = socket.segments_out != 0;
     f.application_closed = socket.shutdown != 0;
     f.local_abort = birth.flags & TCPTRAIL_BIRTH_ENDING;

@@ -87,9 +87,13 @@ Result<std::vector<MessageView>> parse_payload(std::span<const char> payload) {
     return messages;
 }
 
-uint64_t checksum(uint64_t id, uint64_t created_unix_nanos, uint32_t events, std::span<const char> payload) {
-    const uint64_t row[] = {id, created_unix_nanos, events};
-    return XXH3_64bits_withSeed(payload.data(), payload.size(), XXH3_64bits(row, sizeof(row)));
+uint64_t checksum(const RowHead& head) {
+    const uint64_t fields[] = {head.id, head.created_unix_nanos, head.events, head.bytes};
+    return XXH3_64bits(fields, sizeof(fields));
+}
+
+uint64_t checksum(uint64_t head_checksum, std::span<const char> payload) {
+    return XXH3_64bits_withSeed(payload.data(), payload.size(), head_checksum);
 }
 
 }  // namespace tcptrail::spool

@@ -53,7 +53,17 @@ private:
 // Reads a payload of any origin; the views point into `payload`. The error says what is wrong with it.
 Result<std::vector<MessageView>> parse_payload(std::span<const char> payload);
 
-// XXH3-64 of the payload, bound to the row that it belongs to.
-uint64_t checksum(uint64_t id, uint64_t created_unix_nanos, uint32_t events, std::span<const char> payload);
+// What a row tells of its payload.
+struct RowHead {
+    uint64_t id = 0;
+    uint64_t created_unix_nanos = 0;
+    uint64_t events = 0;
+    uint64_t bytes = 0;
+};
+
+// XXH3-64 of the head, and of the payload bound to the head's: a batch is whole when both fit. When only the
+// head's does, it is still known how many events are lost.
+uint64_t checksum(const RowHead& head);
+uint64_t checksum(uint64_t head_checksum, std::span<const char> payload);
 
 }  // namespace tcptrail::spool

@@ -27,6 +27,10 @@ int note_log_pages(void* pages, sqlite3*, const char*, int count) {
 
 }  // namespace
 
+SqlError SqlError::malformed(std::string message) {
+    return {SQLITE_CORRUPT, std::move(message)};
+}
+
 bool SqlError::corrupt() const {
     switch (code & 0xff) {
         case SQLITE_CORRUPT:

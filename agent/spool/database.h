@@ -21,6 +21,9 @@ struct SqlError {
     int code = 0;  // SQLite's extended result code
     std::string message;
 
+    // For what SQLite itself does not find.
+    static SqlError malformed(std::string message);
+
     // The file is broken or is no spool: trying again cannot help.
     bool corrupt() const;
     // Another connection is writing.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/spool/reader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "agent/spool/schema.h"
@@ -21,9 +23,7 @@ SqlResult<> SpoolReader::attach() {
     if (!database) return std::unexpected(database.error());
     database_ = std::move(*database);
     if (auto done = database_.execute("PRAGMA query_only = ON"); !done) return done;
-    auto select = database_.prepare(
-        "SELECT id, created_unix_nanos, events, bytes, checksum, payload FROM batch WHERE id > ?1 ORDER BY "
-        "id LIMIT 1");
+    auto select = database_.prepare("SELECT * FROM batch WHERE id > ?1 ORDER BY id LIMIT 1");
     if (!select) return std::unexpected(select.error());
     select_ = std::move(*select);
     generation_ = shared_->generation;
@@ -44,28 +44,30 @@ Result<std::optional<Batch>> SpoolReader::next() {
         uint64_t claimed = shared_->claimed;
         if (claimed >= shared_->appended_through) return std::nullopt;
 
-        Query row(select_, claimed);
-        auto found = row.step();
+        Query query(select_, claimed);
+        auto found = query.step();
         if (!found) return failed(found.error());
         if (!*found) {
             // Evicted in the meantime; otherwise what was appended is gone from a broken file.
             if (shared_->claimed == claimed) return std::nullopt;
             continue;
         }
-        const uint64_t id = row.integer(0);
-        const auto payload = row.blob(5);
+        const Row row = read_row(query);
+        const uint64_t id = row.head.id;
+        // A damaged id could make us pass over batches that are whole.
+        if (id <= claimed || (!row.head_whole && id != claimed + 1))
+            return failed(SqlError::malformed(fmt::format("batch {} is not in its place", id)));
         // The appender may evict it right now; whoever moves the mark has it.
         if (!shared_->claimed.compare_exchange_strong(claimed, id)) continue;
-        take(id, payload.size());
+        take(id, row.payload.size());
 
-        Batch batch;
-        batch.id = id;
-        batch.created_unix_nanos = row.integer(1);
-        batch.payload.assign(payload.begin(), payload.end());
-        const uint64_t events = row.integer(2);
-        if (row.integer(4) ==
-            checksum(id, batch.created_unix_nanos, static_cast<uint32_t>(events), payload)) {
-            if (auto messages = parse_payload(batch.payload); messages && messages->size() == events) {
+        if (row.whole) {
+            Batch batch;
+            batch.id = id;
+            batch.created_unix_nanos = row.head.created_unix_nanos;
+            batch.payload.assign(row.payload.begin(), row.payload.end());
+            auto messages = parse_payload(batch.payload);
+            if (messages && messages->size() == row.head.events) {
                 batch.messages = std::move(*messages);
                 return batch;
             }

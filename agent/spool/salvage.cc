@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/spool/batch.h"
+#include <algorithm>
+
 #include "agent/spool/schema.h"
 
 namespace tcptrail::spool {
 namespace {
 
 // A page of the table that cannot be read hides a run of ids; no longer run than this is stepped over.
-constexpr int max_unreadable_ids = 1 << 16;
+constexpr uint64_t max_unreadable_ids = 1 << 16;
 
 SqlResult<Contents> copy_batches(const Statement& select, const Statement& insert) {
     Contents copied;
     uint64_t id = 1;
-    for (int unreadable = 0; unreadable < max_unreadable_ids;) {
-        Query row(select, id);
-        auto found = row.step();
+    for (uint64_t unreadable = 0; unreadable < max_unreadable_ids;) {
+        Query query(select, id);
+        auto found = query.step();
         if (!found) {
             unreadable++;
             id++;
@@ -21,19 +22,20 @@ SqlResult<Contents> copy_batches(const Statement& select, const Statement& inser
         }
         if (!*found) break;
         unreadable = 0;
-        const uint64_t row_id = row.integer(0);
-        if (row_id < id) break;  // out of order: what follows would repeat
-        id = row_id + 1;
-        const uint64_t created = row.integer(1);
-        const uint64_t events = row.integer(2);
-        const auto payload = row.blob(4);
-        if (row.integer(3) != checksum(row_id, created, static_cast<uint32_t>(events), payload)) continue;
-
-        Query copy(insert, row_id, created, events, uint64_t{payload.size()}, row.integer(3), payload);
-        if (auto done = copy.run(); !done) return std::unexpected(done.error());
-        copied.events += events;
-        copied.bytes += payload.size();
-        copied.last_id = row_id;
+        const Row row = read_row(query);
+        if (!row.whole) {
+            // Its id may be wrong: the next one is looked for where it should be.
+            const bool near = row.head.id >= id && row.head.id - id < max_unreadable_ids;
+            id = near ? id + 1 : std::max(id, row.head.id) + 1;
+            continue;
+        }
+        if (row.head.id < id) break;  // out of order: what follows would repeat
+        id = row.head.id + 1;
+        if (auto done = insert_row(insert, row.head, row.payload); !done)
+            return std::unexpected(done.error());
+        copied.events += row.head.events;
+        copied.bytes += row.head.bytes;
+        copied.last_id = row.head.id;
     }
     return copied;
 }
@@ -49,12 +51,10 @@ SqlResult<Salvaged> salvage(const std::string& from, Database& store) {
     auto format = old->value("PRAGMA user_version");
     if (!format || *format != format_version) return salvaged;
     if (auto totals = read_totals(*old)) salvaged.expected_events = totals->events;
-    auto select = old->prepare(
-        "SELECT id, created_unix_nanos, events, checksum, payload FROM batch WHERE id >= ?1 ORDER BY id "
-        "LIMIT 1");
+    auto select = old->prepare("SELECT * FROM batch WHERE id >= ?1 ORDER BY id LIMIT 1");
     if (!select) return salvaged;
 
-    auto insert = store.prepare("INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+    auto insert = store.prepare(insert_into_batch);
     if (!insert) return std::unexpected(insert.error());
     auto totals = store.prepare(update_totals);
     if (!totals) return std::unexpected(totals.error());

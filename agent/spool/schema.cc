@@ -10,8 +10,6 @@
 #include <cstdio>
 #include <ctime>
 
-#include "agent/spool/batch.h"
-
 namespace tcptrail::spool {
 namespace {
 
@@ -24,7 +22,8 @@ CREATE TABLE batch (
     created_unix_nanos INTEGER NOT NULL,
     events INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
-    checksum INTEGER NOT NULL,
+    head_checksum INTEGER NOT NULL,
+    payload_checksum INTEGER NOT NULL,
     payload BLOB NOT NULL
 );
 CREATE TABLE total (
@@ -41,7 +40,7 @@ COMMIT;
 )sql";
 
 std::unexpected<SqlError> no_spool(std::string why) {
-    return std::unexpected(SqlError{SQLITE_NOTADB, std::move(why)});
+    return std::unexpected(SqlError::malformed(std::move(why)));
 }
 
 // True: a spool. False: an empty database, to be made one.
@@ -113,9 +112,30 @@ SqlResult<Database> open_view(const std::string& path) {
     return database;
 }
 
+Row read_head(const Query& query) {
+    Row row;
+    row.head = {query.integer(0), query.integer(1), query.integer(2), query.integer(3)};
+    row.head_whole = query.integer(4) == checksum(row.head);
+    return row;
+}
+
+Row read_row(const Query& query) {
+    Row row = read_head(query);
+    row.payload = query.blob(6);
+    row.whole = row.head_whole && row.payload.size() == row.head.bytes &&
+                query.integer(5) == checksum(query.integer(4), row.payload);
+    return row;
+}
+
+SqlResult<> insert_row(const Statement& insert, const RowHead& head, std::span<const char> payload) {
+    const uint64_t sum = checksum(head);
+    return Query(insert, head.id, head.created_unix_nanos, head.events, head.bytes, sum,
+                 checksum(sum, payload), payload)
+        .run();
+}
+
 uint64_t checksum(const Contents& contents) {
-    return checksum(contents.last_id, contents.bytes, 0,
-                    {reinterpret_cast<const char*>(&contents.events), sizeof(contents.events)});
+    return checksum(RowHead{contents.last_id, 0, contents.events, contents.bytes});
 }
 
 SqlResult<Contents> read_totals(Database& store) {

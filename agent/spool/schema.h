@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
 #include <string>
 
+#include "agent/spool/batch.h"
 #include "agent/spool/database.h"
 
 namespace tcptrail::spool {
@@ -18,6 +20,20 @@ SqlResult<Database> open_view(const std::string& path);
 
 // Renames a file that is no good, with its log, to <path>.corrupt-<unix seconds>. Returns the new name.
 Result<std::string> set_aside(const std::string& path);
+
+// A row of the table batch, in the order of its columns. A row that is read only as far as its head has no
+// payload.
+struct Row {
+    RowHead head;
+    bool head_whole = false;        // it fits its checksum
+    bool whole = false;             // so does the payload
+    std::span<const char> payload;  // valid as long as the query's row
+};
+Row read_head(const Query& query);
+Row read_row(const Query& query);
+inline constexpr const char* head_columns = "id, created_unix_nanos, events, bytes, head_checksum";
+SqlResult<> insert_row(const Statement& insert, const RowHead& head, std::span<const char> payload);
+inline constexpr const char* insert_into_batch = "INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 // What a spool holds.
 struct Contents {

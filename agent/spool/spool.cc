@@ -103,12 +103,14 @@ SqlResult<Contents> Spool::open_file() {
     auto highest = database->value("SELECT max(id) FROM batch");
     if (!highest) return std::unexpected(highest.error());
     contents->last_id = std::max(contents->last_id, *highest);
+    const std::string remove =
+        fmt::format("DELETE FROM batch WHERE id BETWEEN ?1 AND ?2 RETURNING {}", head_columns);
     const std::pair<Statement&, const char*> wanted[] = {
         {statements_.begin, "BEGIN IMMEDIATE"},
         {statements_.commit, "COMMIT"},
         {statements_.rollback, "ROLLBACK"},
-        {statements_.insert, "INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
-        {statements_.remove, "DELETE FROM batch WHERE id BETWEEN ?1 AND ?2 RETURNING events, bytes"},
+        {statements_.insert, insert_into_batch},
+        {statements_.remove, remove.c_str()},
         {statements_.unclaimed, "SELECT id, bytes FROM batch WHERE id > ?1 ORDER BY id"},
         {statements_.any, "SELECT 1 FROM batch LIMIT 1"},
         {statements_.totals, update_totals},
@@ -198,13 +200,10 @@ SqlResult<> Spool::write(Ledger& ledger) {
     }
 
     for (const Pending& batch : pending_) {
-        const std::span<const char> payload = batch.payload;
-        const uint64_t sum = checksum(batch.id, batch.created_unix_nanos, batch.events, payload);
-        Query insert(statements_.insert, batch.id, batch.created_unix_nanos, uint64_t{batch.events},
-                     uint64_t{payload.size()}, sum, payload);
-        if (auto done = insert.run(); !done) return done;
+        const RowHead head{batch.id, batch.created_unix_nanos, batch.events, batch.payload.size()};
+        if (auto done = insert_row(statements_.insert, head, batch.payload); !done) return done;
         ledger.stored.events += batch.events;
-        ledger.stored.bytes += payload.size();
+        ledger.stored.bytes += head.bytes;
         ledger.stored.last_id = batch.id;
     }
     if (auto done = evict(ledger); !done) return done;
@@ -229,11 +228,13 @@ SqlResult<> Spool::remove(Range ids, Ledger& ledger, uint64_t Ledger::* account)
         auto row = removed.step();
         if (!row) return std::unexpected(row.error());
         if (!*row) return {};
-        // A damaged row may tell any number.
-        const uint64_t events = std::min(removed.integer(0), ledger.stored.events);
+        const Row gone = read_head(removed);
+        // A damaged head may tell any number; what it stood for is found out when the spool is empty.
+        if (!gone.head_whole) continue;
+        const uint64_t events = std::min(gone.head.events, ledger.stored.events);
         ledger.*account += events;
         ledger.stored.events -= events;
-        ledger.stored.bytes -= std::min(removed.integer(1), ledger.stored.bytes);
+        ledger.stored.bytes -= std::min(gone.head.bytes, ledger.stored.bytes);
     }
 }
 

@@ -114,6 +114,41 @@ TEST_CASE("one lost segment", "[kernel]") {
     });
 }
 
+TEST_CASE("a retransmission that could not leave is none", "[kernel]") {
+    scenario([] {
+        Netns client_net;
+        Netns server_net;
+        join_by_veth(client_net, server_net);
+        // Nobody tells the client where the server is: the SYN waits in the neighbour's queue.
+        server_net.sysctl("net.ipv4.conf.veth.arp_ignore", "8");
+        client_net.ip("neigh del 10.76.0.2 dev veth");
+        Watch watch{&client_net, &server_net};
+        Actor server(server_net, "found-server");
+        Actor client(client_net, "stuck-client");
+        Connection made{};
+        const int listener = listening(server, veth_end(AF_INET, 80));
+        made.server_end = veth_end(AF_INET, 80);
+        client.start([to = made.server_end] { return connect_to(to); });
+        // Meanwhile the timer fires, and the kernel sees that the first SYN has not even left.
+        sleep_ms(1500);
+        client_net.ip("neigh replace 10.76.0.2 lladdr 02:00:00:00:00:02 dev veth");
+        made.client_fd = client.finish<int>();
+        REQUIRE(made.client_fd >= 0);
+        made.client_end = client.call([=] { return local_end(made.client_fd); });
+        made.server_fd = server.call([=] { return accept_one(listener); });
+        const Both info = settle(client, server, made);
+        REQUIRE(info.client.tcpi_total_retrans == 0);
+        const Ends told = reset(watch, client, server, made);
+
+        Records records = reset_records(client, server, made, info, 0, 0);
+        records.client.between("connect_us", 1'000'000, 60'000'000);
+        // The timeout was one, and the kernel slowed down for it.
+        records.client.any("rto_count").any("lost");
+        CHECK(records.client.differences(told.client) == "");
+        CHECK(records.server.differences(told.server) == "");
+    });
+}
+
 TEST_CASE("case 22: random loss in both directions", "[kernel]") {
     const uint32_t permille = GENERATE(10U, 100U);
     scenario([=] {

@@ -79,6 +79,7 @@ Event parse_event(const std::string& line) {
     Event event;
     event.line = line;
     flatten(object, "", event);
+    event.closed = event.text("kind") == "EVENT_KIND_CLOSED";
     return event;
 }
 

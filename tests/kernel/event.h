@@ -23,12 +23,12 @@ struct Event {
     std::map<std::string, std::string> fields;
     std::vector<Step> timeline;
     std::vector<std::string> partial;  // "PARTIAL_END_MISSED"
+    bool closed = false;               // of kind CLOSED
     std::string line;
 
     std::string text(const std::string& field) const;  // empty if absent
     std::optional<uint64_t> number(const std::string& field) const;
     bool has(const std::string& field) const { return fields.contains(field); }
-    bool is_closed() const { return text("kind") == "EVENT_KIND_CLOSED"; }
 
     // No hook saw a part of this connection (README.md, "The blind spot").
     bool in_blind_spot() const;

@@ -140,7 +140,7 @@ TEST_CASE("the scope of the remote address", "[kernel]") {
         for (const auto& [address, scope] : scopes) {
             const Endpoint at = endpoint(address, 80);
             if (scope != "SCOPE_LOOPBACK") {
-                net.ip("addr add " + address + (at.family() == AF_INET ? "/32" : "/128 nodad") + " dev lo");
+                net.add_address(address, at.family() == AF_INET ? 32 : 128, "lo");
             }
             const Connection made = establish(client, server, at);
             close_socket(client, made.client_fd);

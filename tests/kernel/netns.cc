@@ -15,6 +15,9 @@
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <tuple>
+
+#include "tests/kernel/sockets.h"
 
 namespace tcptrail::test {
 
@@ -92,6 +95,25 @@ void Netns::ip(const std::string& arguments) const {
     if (status != 0) throw std::runtime_error(command + ": wait status " + std::to_string(status));
 }
 
+void Netns::add_address(const std::string& address, int prefix_bits, const std::string& device) const {
+    const bool v6 = address.find(':') != std::string::npos;
+    // nodad: no wait for others who may have it. The route to an IPv6 address appears a little later
+    // nevertheless, by a worker of the kernel.
+    ip("addr add " + address + "/" + std::to_string(prefix_bits) + (v6 ? " nodad" : "") + " dev " + device);
+    const bool ready = inside([&] {
+        const Endpoint own = endpoint(address, 9, if_nametoindex(device.c_str()));
+        for (int waited = 0; waited < 5000; ++waited) {
+            const int fd = socket(own.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0);
+            const bool reachable = connect(fd, own.address(), own.length) == 0;
+            close(fd);
+            if (reachable) return true;
+            sleep_ms(1);
+        }
+        return false;
+    });
+    if (!ready) throw std::runtime_error(address + " does not become ready");
+}
+
 uint64_t Netns::tcp_counter(const std::string& name) const {
     return inside([&]() -> uint64_t {
         std::ifstream file("/proc/thread-self/net/snmp");
@@ -124,20 +146,22 @@ uint64_t Netns::time_wait_sockets() const {
 
 void join_by_veth(const Netns& a, const Netns& b, int mtu) {
     const std::string pid = std::to_string(getpid());
-    const std::string size = " mtu " + std::to_string(mtu);
+    const std::string hardware = "02:00:00:00:00:0";
     // Born inside a; the peer is moved into b by the open file that names it.
-    a.ip("link add name veth" + size + " type veth peer name veth" + size + " netns /proc/" + pid + "/fd/" +
-         std::to_string(b.fd()));
-    int host = 1;
-    for (const Netns* net : {&a, &b}) {
-        const std::string h = std::to_string(host++);
-        // The addresses are ours to use at once: no address of the kernel's own, no wait for
-        // duplicates.
+    a.ip("link add name veth address " + hardware + "1 mtu " + std::to_string(mtu) +
+         " type veth peer name veth address " + hardware + "2 mtu " + std::to_string(mtu) + " netns /proc/" +
+         pid + "/fd/" + std::to_string(b.fd()));
+    for (const auto& [net, own, other] : {std::tuple(&a, "1", "2"), {&b, "2", "1"}}) {
+        // No address of the kernel's own, and no search for the neighbour, which takes a second if it
+        // begins too early.
         net->ip("link set dev veth addrgenmode none");
-        net->ip("addr add 10.76.0." + h + "/24 dev veth");
-        net->ip("addr add fd76::" + h + "/64 dev veth nodad");
-        net->ip("addr add fe80::" + h + "/64 dev veth nodad");
         net->ip("link set dev veth up");
+        net->add_address(std::string("10.76.0.") + own, 24, "veth");
+        net->ip(std::string("neigh add 10.76.0.") + other + " lladdr " + hardware + other + " dev veth");
+        for (const char* prefix : {"fd76::", "fe80::"}) {
+            net->add_address(std::string(prefix) + own, 64, "veth");
+            net->ip(std::string("neigh add ") + prefix + other + " lladdr " + hardware + other + " dev veth");
+        }
     }
 }
 

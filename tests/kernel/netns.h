@@ -27,6 +27,9 @@ public:
     // Runs iproute2's ip inside: ip("link set lo up").
     void ip(const std::string& arguments) const;
 
+    // Gives a device an address that is ready for use when this returns.
+    void add_address(const std::string& address, int prefix_bits, const std::string& device) const;
+
     // A line of /proc/net/snmp's "Tcp:" block by its name: "ActiveOpens".
     uint64_t tcp_counter(const std::string& name) const;
 

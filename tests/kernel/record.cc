@@ -18,7 +18,8 @@ namespace tcptrail::test {
 
 namespace {
 
-constexpr uint64_t second_us = 1'000'000;
+// For what only the load of the machine limits.
+constexpr uint64_t minute_us = 60'000'000;
 
 std::string own_executable() {
     std::array<char, 4096> path{};
@@ -91,14 +92,14 @@ Record::Record(const Actor& owner, const std::string& role, const Endpoint& remo
     any("process.container_id");  // the tests themselves may run in a container
 
     present("opened_unix_nanos").present("ended_unix_nanos");
-    between("lifetime_us", 0, 60 * second_us);
+    between("lifetime_us", 0, minute_us);
 }
 
 Record Record::client(const Actor& owner, const Endpoint& local, const Endpoint& remote) {
     Record record(owner, "ROLE_CLIENT", remote);
     record.established(local);
     record.is("process.source", "OWNER_SOURCE_CONNECT");
-    record.between("connect_us", 1, second_us / 2);
+    record.between("connect_us", 1, minute_us);
     record.is("syn_retransmits", 0).zero_or_absent("synack_retransmits");
     return record;
 }
@@ -109,7 +110,7 @@ Record Record::server(const Actor& owner, const Endpoint& local, const Endpoint&
     // By accept() where that is observed.
     record.one_of("process.source", {"OWNER_SOURCE_LISTENER", "OWNER_SOURCE_ACCEPT"});
     record.any("accept_wait_us");
-    record.between("connect_us", 0, second_us / 2);
+    record.between("connect_us", 0, minute_us);
     record.zero_or_absent("syn_retransmits").is("synack_retransmits", 0);
     return record;
 }
@@ -122,7 +123,7 @@ Record& Record::established(const Endpoint& local) {
     is("retransmits", 0).zero_or_absent("rto_count");
     is("bytes_retransmitted", 0).is("lost", 0).any("reordering");
     is("dsack_duplicates", 0).is("out_of_order_in", 0);
-    between("rtt_us", 1, second_us).between("rtt_min_us", 0, second_us).between("rtt_var_us", 0, second_us);
+    between("rtt_us", 1, minute_us).between("rtt_min_us", 0, minute_us).between("rtt_var_us", 0, minute_us);
     any("receive_rtt_us").is("congestion", "reno").between("cwnd", 1, 100'000);
     between("mss", 500, 65'535).any("delivery_rate_bps").any("busy_us");
     zero_or_absent("receive_window_limited_us").zero_or_absent("send_buffer_limited_us");
@@ -224,7 +225,7 @@ Record& Record::traffic(uint64_t sent, uint64_t received) {
     segments("data_segments_out", sent);
     segments("data_segments_in", received);
     // Never 0 instead of unknown: without a byte there is nothing that it could be the time since.
-    sent + received == 0 ? absent("idle_us") : between("idle_us", 0, 60 * second_us);
+    sent + received == 0 ? absent("idle_us") : between("idle_us", 0, minute_us);
     return *this;
 }
 
@@ -243,12 +244,12 @@ Record& Record::ended_by(pid_t pid, const std::string& name) {
 Record& Record::reset_sent(const std::string& state, const std::string& reason) {
     is("reset.direction", "RESET_DIRECTION_SENT").is("reset.state", "STATE_" + state);
     if (kernel_names_resets()) contains("reset.reason", reason);
-    return between("reset_us", 0, 60 * second_us);
+    return between("reset_us", 0, minute_us);
 }
 
 Record& Record::reset_received(const std::string& state) {
     is("reset.direction", "RESET_DIRECTION_RECEIVED").is("reset.state", "STATE_" + state);
-    return between("reset_us", 0, 60 * second_us);
+    return between("reset_us", 0, minute_us);
 }
 
 Record& Record::error(int number) {
@@ -261,7 +262,9 @@ Record& Record::measured(const tcp_info& info) {
     // A FIN, the acknowledgement of one, and an acknowledgement that was still due.
     between("segments_out", info.tcpi_segs_out + 1, info.tcpi_segs_out + 3);
     between("segments_in", info.tcpi_segs_in + 1, info.tcpi_segs_in + 3);
-    is("retransmits", info.tcpi_total_retrans).is("lost", info.tcpi_lost);
+    is("retransmits", info.tcpi_total_retrans);
+    // All segments that were ever taken for lost, some of them wrongly.
+    if (info.tcpi_total_retrans > 0) any("lost");
     is("mss", info.tcpi_snd_mss).between("cwnd", info.tcpi_snd_cwnd, info.tcpi_snd_cwnd + 2);
     between("rtt_min_us", 0, info.tcpi_min_rtt);
     return is("reordering", info.tcpi_reord_seen);

@@ -2,7 +2,7 @@
 #include "tests/kernel/watch.h"
 
 #include <algorithm>
-#include <iterator>
+#include <utility>
 
 #include "tests/kernel/sockets.h"
 
@@ -10,21 +10,12 @@ namespace tcptrail::test {
 
 namespace {
 
-constexpr int usual_ms = 4'000;
-// A connection of which no end was seen is told by a sweep, within about 10 s.
-constexpr int sweep_ms = 15'000;
+constexpr int poll_ms = 10;
+// A connection of which no end was seen is told by a sweep, within about 10 s; a busy machine takes
+// longer for everything.
+constexpr int sweep_ms = 30'000;
 // How long a record too many may take.
 constexpr int settle_ms = 250;
-
-std::vector<Event> only_closed(const std::vector<Event>& events) {
-    std::vector<Event> closed;
-    std::ranges::copy_if(events, std::back_inserter(closed), &Event::is_closed);
-    return closed;
-}
-
-size_t count_closed(const std::vector<Event>& events) {
-    return static_cast<size_t>(std::ranges::count_if(events, &Event::is_closed));
-}
 
 }  // namespace
 
@@ -39,37 +30,38 @@ Watch::Watch(std::initializer_list<const Netns*> namespaces, Observer& observer)
         namespaces_.push_back(net->inode());
 }
 
-void Watch::pause() {
-    sleep_ms(poll_ms);
-}
-
 void Watch::read() {
     for (const std::string& line : observer_.lines_from(offset_)) {
-        if (std::ranges::find(namespaces_, netns_of(line)) != namespaces_.end()) {
-            events_.push_back(parse_event(line));
-        }
+        if (std::ranges::find(namespaces_, netns_of(line)) == namespaces_.end()) continue;
+        Event event = parse_event(line);
+        if (!event.closed) continue;
+        ++looked_at()[netns_of(line)];
+        closed_.push_back(std::move(event));
+    }
+}
+
+const std::vector<Event>& Watch::wait_for(size_t count, int timeout_ms) {
+    for (int waited = 0;; waited += poll_ms) {
+        read();
+        if (closed_.size() >= count || waited >= timeout_ms) return closed_;
+        sleep_ms(poll_ms);
     }
 }
 
 std::vector<Event> Watch::closed(size_t count) {
-    const auto enough = [=](const std::vector<Event>& events) { return count_closed(events) >= count; };
-    wait_for(enough, usual_ms);
-    if (!enough(events_)) wait_for(enough, sweep_ms - usual_ms);
+    wait_for(count, sweep_ms);
     sleep_ms(settle_ms);
     read();
 
-    std::vector<Event> closed = only_closed(events_);
-    for (const Event& event : closed)
-        ++looked_at()[netns_of(event.line)];
-    for (const Event& event : closed) {
+    std::string lines;
+    for (const Event& event : closed_)
+        lines += event.line + "\n";
+    for (const Event& event : closed_) {
         if (event.in_blind_spot()) throw BlindSpot(event.line);
     }
-    std::string lines;
-    for (const Event& event : closed)
-        lines += event.line + "\n";
     INFO("CLOSED records:\n" << lines);
-    REQUIRE(closed.size() == count);
-    return closed;
+    REQUIRE(closed_.size() == count);
+    return closed_;
 }
 
 Ends Watch::ends() {

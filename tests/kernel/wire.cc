@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -197,9 +198,9 @@ int open_tun(const Netns& net, const std::string& host) {
         return tun;
     });
     net.ip("link set dev wire addrgenmode none");
-    net.ip("addr add 10.77.0." + host + "/24 dev wire");
-    net.ip("addr add fd77::" + host + "/64 dev wire nodad");
     net.ip("link set dev wire txqueuelen 10000 up");
+    net.add_address("10.77.0." + host, 24, "wire");
+    net.add_address("fd77::" + host, 64, "wire");
     return fd;
 }
 
@@ -216,6 +217,10 @@ Wire::Wire() {
     if (relay_ == 0) {
         prctl(PR_SET_NAME, "wire-relay");
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        // A relay that waits for the processor looks like loss to the kernel. Where this is not
+        // allowed it may.
+        const sched_param first{.sched_priority = 1};
+        sched_setscheduler(0, SCHED_FIFO, &first);
         Relay(*rules_, client_tun, server_tun).run();
     }
     close(client_tun);

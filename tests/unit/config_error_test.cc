@@ -4,7 +4,9 @@
 #include <librdkafka/rdkafka.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include "tests/catch.h"
 #include "tests/unit/config_files.h"
@@ -254,12 +256,13 @@ TEST_CASE("config errors: a property that librdkafka was built without") {
     rd_kafka_conf_get(conf, "builtin.features", features, &size);
     rd_kafka_conf_destroy(conf);
     if (std::string(features).find("oidc") != std::string::npos) SKIP_TEST("this librdkafka has OIDC");
-    CHECK(error_of("kafka:\n  properties:\n    sasl.oauthbearer.method: oidc\n") ==
-          "FILE:3: kafka.properties.sasl.oauthbearer.method: librdkafka " +
-              std::string(rd_kafka_version_str()) +
-              " was built without it: OAuth/OIDC depends on libcurl and OpenSSL which were not available at "
-              "build "
-              "time; allowed: what this build has");
+    // The value of the second is a secret.
+    for (const std::string property : {"sasl.oauthbearer.method", "sasl.oauthbearer.client.secret"})
+        CHECK(error_of("kafka:\n  properties:\n    " + property + ": oidc\n") ==
+              "FILE:3: kafka.properties." + property + ": librdkafka " + rd_kafka_version_str() +
+                  " was built without it: OAuth/OIDC depends on libcurl and OpenSSL which were not available "
+                  "at "
+                  "build time; allowed: what this build has");
 }
 
 TEST_CASE("config errors: property_files") {
@@ -277,6 +280,8 @@ TEST_CASE("config errors: property_files") {
          place + "sasl.passwort: librdkafka has no such property; did you mean sasl.password?"},
         {file("acks: " + folder.write("acks", "1\n")),
          place + "acks: its value lets Kafka lose events that it acknowledged; allowed: all or -1"},
+        {file("sasl.password: " + folder.write("empty", "\n")),
+         place + "sasl.password: file " + folder.path() + "/empty: is empty; allowed: a file with the value"},
         // What the file holds is not told.
         {file("security.protocol: " + good),
          place + "security.protocol: librdkafka refuses its value; allowed: what its CONFIGURATION.md says"},
@@ -301,9 +306,6 @@ TEST_CASE("config errors: text that is not YAML, or not ours") {
         {"kafka:\n  brokers: [a:1\n\n",
          "FILE:2: the text ends inside quotes or brackets; close what is open"},
         {"node: 'x\n", "FILE:1: the text ends inside quotes or brackets; close what is open"},
-        {"node: *unknown\n",
-         "FILE:1: not valid YAML: the referenced anchor is not defined; check indentation, quotes "
-         "and brackets near column 7"},
         {"node: &a [*a]\n", "FILE:1: an alias stands inside of what it names; write it out"},
         {"node: x\n---\nnode: y\n",
          "FILE:2: something follows after the end of the document; only one document is allowed"},
@@ -322,6 +324,12 @@ TEST_CASE("config errors: text that is not YAML, or not ours") {
         {"node: x\nlog: " + std::string(500'000, '{'), "FILE:2: nested too deeply; allowed: 16 levels"},
         {std::string((1 << 20) + 1, '#'), "FILE: is larger than 1MiB; allowed: a YAML file of up to 1MiB"},
     });
+}
+
+TEST_CASE("config errors: an alias of nothing") {
+    // yaml-cpp 0.8 names it, 0.7 does not.
+    CHECK(error_of("log: {}\nnode: *unknown\n")
+              .starts_with("FILE:2: not valid YAML: the referenced anchor is not defined"));
 }
 
 TEST_CASE("config errors: aliases of aliases cost nothing") {

@@ -2,9 +2,12 @@
 #include "agent/config.h"
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <random>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "agent/config_schema.h"
 #include "agent/config_values.h"

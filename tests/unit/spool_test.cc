@@ -28,9 +28,8 @@ namespace {
 class TemporaryFolder {
 public:
     TemporaryFolder() {
-        char name[] = "/tmp/tcptrail-spool-XXXXXX";
-        REQUIRE(mkdtemp(name) != nullptr);
-        path_ = name;
+        path_ = fs::temp_directory_path() / "tcptrail-spool-XXXXXX";
+        REQUIRE(mkdtemp(path_.data()) != nullptr);
     }
     ~TemporaryFolder() {
         std::error_code ignored;
@@ -39,7 +38,6 @@ public:
     TemporaryFolder(const TemporaryFolder&) = delete;
     TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
-    // Changed to a copy of the folder: what a killed process leaves behind.
     std::string path() const { return path_; }
     std::string file() const { return path_ + "/spool.db"; }
 
@@ -367,11 +365,12 @@ TEST_CASE("a folder that cannot be made is an error that says why") {
 
 TEST_CASE("a damaged batch costs that batch") {
     TemporaryFolder folder;
-    const auto damage = GENERATE(as<std::string>{},
-                                 "payload = zeroblob(bytes)",                              // zero-filled
-                                 "payload = CAST(substr(payload, 1, bytes - 1) AS BLOB)",  // cut
-                                 "payload = x''", "payload = 'text'", "checksum = checksum + 1",
-                                 "created_unix_nanos = created_unix_nanos + 1");
+    const auto damage =
+        GENERATE(as<std::string>{},
+                 "payload = zeroblob(bytes)",                              // zero-filled
+                 "payload = CAST(substr(payload, 1, bytes - 1) AS BLOB)",  // cut
+                 "payload = x''", "payload = 'text'", "payload_checksum = payload_checksum + 1",
+                 "created_unix_nanos = created_unix_nanos + 1");
     INFO(damage);
     Open open = open_spool(options_in(folder.path()));
     for (int i = 0; i < 3; i++)
@@ -497,7 +496,8 @@ TEST_CASE("a flipped byte anywhere costs little, and is counted") {
     }
     const std::string good = read_file(folder.file());
     // A prime step visits every kind of page and every place in it.
-    for (size_t at = 0; at < good.size(); at += at < 200 ? 1 : 211) {
+    const size_t step = std::getenv("TCPTRAIL_EVERY_BYTE") ? 1 : 211;
+    for (size_t at = 0; at < good.size(); at += at < 200 ? 1 : step) {
         INFO("byte " << at << " of " << good.size());
         TemporaryFolder copy;
         std::string bad = good;
@@ -514,7 +514,7 @@ TEST_CASE("a flipped byte anywhere costs little, and is counted") {
         CHECK(stats.released == values.size());
         if (stats.files_set_aside == 0) CHECK(values.size() + stats.damaged == whole.size());
         // A header page holds the way to all others; any other page costs what lies on it.
-        if (at > 4096) CHECK(values.size() > whole.size() / 3);
+        if (at > 8192) CHECK(values.size() > whole.size() / 3);
         // What came after it works.
         REQUIRE(open.spool->append(messages(1000, 2)));
         CHECK(drain(open).size() == 2);

@@ -37,9 +37,8 @@ namespace {
 class TemporaryFolder {
 public:
     TemporaryFolder() {
-        char name[] = "/tmp/tcptrail-transmit-XXXXXX";
-        REQUIRE(mkdtemp(name) != nullptr);
-        path_ = name;
+        path_ = fs::temp_directory_path() / "tcptrail-transmit-XXXXXX";
+        REQUIRE(mkdtemp(path_.data()) != nullptr);
     }
     ~TemporaryFolder() {
         std::error_code ignored;
