@@ -32,7 +32,10 @@ std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reaso
 }  // namespace
 
 Agent::Agent(const Config& config, encode::TextFormat format)
-    : config_(config), writer_(format, stdout), spool_errors_(error_interval_ns), capture_errors_(error_interval_ns) {}
+    : config_(config),
+      writer_(format, stdout),
+      spool_errors_(error_interval_ns),
+      capture_errors_(error_interval_ns) {}
 
 Result<> Agent::run() {
     auto loop = EventLoop::create();
@@ -73,7 +76,8 @@ Result<> Agent::start_delivery() {
     spool_ = std::move(*spool);
     const auto stats = spool_->stats();
     if (stats.files_set_aside)
-        log_error("the spool in " + config_.spool.directory + " could not be read; it was renamed and a new one begun");
+        log_error("the spool in " + config_.spool.directory +
+                  " could not be read; it was renamed and a new one begun");
     if (stats.found) log_info("the spool holds " + std::to_string(stats.found) + " events from before");
     auto reader = spool_->reader();
     if (!reader) return std::unexpected(std::move(reader.error()));
@@ -110,7 +114,8 @@ void Agent::on_event(const v1::ConnectionEvent& event) {
 
 void Agent::drain() {
     if (auto drained = pipeline_->drain(); !drained)
-        if (auto suppressed = capture_errors_.pass()) log_error(with_suppressed(drained.error().message, *suppressed));
+        if (auto suppressed = capture_errors_.pass())
+            log_error(with_suppressed(drained.error().message, *suppressed));
     if (spool_) {
         if (!messages_.empty()) hand_over();
         return;
@@ -124,7 +129,8 @@ void Agent::hand_over() {
     const auto result = messages_.empty() ? spool_->maintain() : spool_->append(messages_);
     messages_.clear();
     if (result) return;
-    if (auto suppressed = spool_errors_.pass()) log_error(with_suppressed(result.error().message, *suppressed));
+    if (auto suppressed = spool_errors_.pass())
+        log_error(with_suppressed(result.error().message, *suppressed));
 }
 
 void Agent::report(v1::ReportReason reason) {
@@ -150,16 +156,19 @@ void Agent::stop() {
         transmitter_->stop(shutdown_deadline);
         hand_over();
         const auto stats = spool_->stats();
-        log_info("spool: " + std::to_string(stats.found + stats.in) + " events and reports = " +
-                 std::to_string(stats.released) + " acknowledged by Kafka + " + std::to_string(stats.held) +
-                 " kept for the next start + " +
-                 losses({{"evicted", stats.evicted}, {"damaged", stats.damaged}, {"memory_full", stats.memory_full}}));
+        log_info("spool: " + std::to_string(stats.found + stats.in) +
+                 " events and reports = " + std::to_string(stats.released) + " acknowledged by Kafka + " +
+                 std::to_string(stats.held) + " kept for the next start + " +
+                 losses({{"evicted", stats.evicted},
+                         {"damaged", stats.damaged},
+                         {"memory_full", stats.memory_full}}));
     } else if (!output_closed_) {
         (void)writer_.flush();  // nobody is left to tell
     }
     if (const auto account = pipeline_->account())
-        log_info("capture: " + std::to_string(account->seen) + " connections seen = " + std::to_string(account->told) +
-                 " told + " + losses({{"ring_full", account->ring_full}, {"malformed", account->malformed}}));
+        log_info("capture: " + std::to_string(account->seen) +
+                 " connections seen = " + std::to_string(account->told) + " told + " +
+                 losses({{"ring_full", account->ring_full}, {"malformed", account->malformed}}));
 }
 
 }  // namespace tcptrail

@@ -13,11 +13,10 @@ using tcptrail::ExitCode;
 
 constexpr const char* footer = R"(
 Examples:
-  tcptrail observe                             connections of this host, live
-  tcptrail run --config /etc/tcptrail/tcptrail.yaml
-  tcptrail run --set kafka.brokers=broker:9092 to Kafka
-  tcptrail consume --brokers broker:9092 --from end
-  tcptrail check                               can this host run it?
+  tcptrail observe                                connections of this host, live
+  tcptrail check                                  can this host run it?
+  tcptrail run --set kafka.brokers=broker:9092    send them to Kafka
+  tcptrail consume --brokers broker:9092          read them back
 
 Exit status: 0 ok, 1 failure, 2 usage, 69 kernel or feature missing, 77 capability missing, 78 configuration.
 tcptrail COMMAND --help tells more.)";
@@ -35,7 +34,8 @@ int main(int argc, char** argv) {
     // A reader of our output that goes away is an error of write(), not the end of the program.
     signal(SIGPIPE, SIG_IGN);
 
-    CLI::App app{"tcptrail tells the whole life of each TCP connection of this host, from outside.", "tcptrail"};
+    CLI::App app{"tcptrail tells the whole life of each TCP connection of this host, from outside.",
+                 "tcptrail"};
     app.set_version_flag("--version", "tcptrail " TCPTRAIL_VERSION, "print the version and exit");
     app.footer(footer);
     app.require_subcommand(1);

@@ -35,7 +35,9 @@ Result<uint64_t> Pipeline::drain() {
     return capture_->drain();
 }
 
-Result<> Pipeline::sweep() { return capture_->sweep(); }
+Result<> Pipeline::sweep() {
+    return capture_->sweep();
+}
 
 Result<> Pipeline::stop() {
     capture_->stop();
@@ -57,12 +59,12 @@ std::string Pipeline::describe() const {
         if (hook.attached)
             ++attached;
         else
-            missing += (missing.empty() ? "" : "; ") + std::string(hook.plan->missing_fact) + " (" + hook.plan->name +
-                       ": " + hook.problem + ")";
+            missing += (missing.empty() ? "" : "; ") + std::string(hook.plan->missing_fact) + " (" +
+                       hook.plan->name + ": " + hook.problem + ")";
     }
     return "tracing the TCP connections of this host with " + std::to_string(attached) + " of " +
-           std::to_string(capture_->hooks().size()) +
-           " hooks; " + (missing.empty() ? "nothing is missing" : "missing: " + missing);
+           std::to_string(capture_->hooks().size()) + " hooks; " +
+           (missing.empty() ? "nothing is missing" : "missing: " + missing);
 }
 
 }  // namespace tcptrail

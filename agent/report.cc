@@ -46,7 +46,8 @@ void set_usage(v1::AgentReport& report, const capture::Capture::Runs& runs) {
     if (runs.run_time_ns) report.set_cpu_bpf_seconds(static_cast<double>(runs.run_time_ns) / 1e9);
     uint64_t pages = 0;
     std::ifstream statm("/proc/self/statm");
-    if (statm >> pages >> pages) report.set_memory_bytes(pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)));
+    if (statm >> pages >> pages)
+        report.set_memory_bytes(pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)));
 }
 
 void set_hooks(v1::AgentReport& report, const capture::Capture& capture) {

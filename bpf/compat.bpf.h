@@ -9,32 +9,26 @@
 #include "bpf/kernel.bpf.h"
 
 /* tcp_sock.total_rto: Linux 6.7 (3868ab0f1925). */
-static __always_inline bool compat_rto_count(const struct tcp_sock *tp, __u32 *count)
-{
-    if (!bpf_core_field_exists(tp->total_rto))
-        return false;
+static __always_inline bool compat_rto_count(const struct tcp_sock* tp, __u32* count) {
+    if (!bpf_core_field_exists(tp->total_rto)) return false;
     *count = tp->total_rto;
     return true;
 }
 
 /* tcp_sock.is_mptcp: only where the kernel is built with CONFIG_MPTCP. */
-static __always_inline bool compat_is_mptcp(const struct tcp_sock *tp)
-{
+static __always_inline bool compat_is_mptcp(const struct tcp_sock* tp) {
     return bpf_core_field_exists(tp->is_mptcp) && tp->is_mptcp;
 }
 
 /* tcp_sock.chrono_type: a bit field until Linux 6.8 (d5fed5addb2b), a byte from then on. */
-static __always_inline __u32 compat_chrono_type(const struct tcp_sock *tp)
-{
+static __always_inline __u32 compat_chrono_type(const struct tcp_sock* tp) {
     return BPF_CORE_READ_BITFIELD(tp, chrono_type);
 }
 
 /* sock.sk_cgrp_data: only where the kernel is built with CONFIG_SOCK_CGROUP_DATA. */
-static __always_inline __u64 compat_cgroup_id(const struct sock *sk)
-{
-    if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-        return 0;
-    struct cgroup *cgroup = sk->sk_cgrp_data.cgroup;
+static __always_inline __u64 compat_cgroup_id(const struct sock* sk) {
+    if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup)) return 0;
+    struct cgroup* cgroup = sk->sk_cgrp_data.cgroup;
     return cgroup ? cgroup->kn->id : 0;
 }
 

@@ -41,7 +41,7 @@ enum tcp_state {
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct list_head {
-    struct list_head *next;
+    struct list_head* next;
 };
 
 typedef struct {
@@ -68,7 +68,7 @@ struct net {
 };
 
 typedef struct {
-    struct net *net;
+    struct net* net;
 } possible_net_t;
 
 struct kernfs_node {
@@ -76,11 +76,11 @@ struct kernfs_node {
 };
 
 struct cgroup {
-    struct kernfs_node *kn;
+    struct kernfs_node* kn;
 };
 
 struct sock_cgroup_data {
-    struct cgroup *cgroup;
+    struct cgroup* cgroup;
 };
 
 struct sock_common {
@@ -118,7 +118,7 @@ struct tcp_congestion_ops {
 
 struct inet_connection_sock {
     struct inet_sock icsk_inet;
-    const struct tcp_congestion_ops *icsk_ca_ops;
+    const struct tcp_congestion_ops* icsk_ca_ops;
     struct {
         __u32 lrcvtime;
     } icsk_ack;
@@ -180,7 +180,7 @@ struct bpf_map;
 
 struct task_struct {
     int tgid;
-    struct task_struct *group_leader;
+    struct task_struct* group_leader;
     __u64 start_boottime;
     char comm[16];
 };
@@ -189,27 +189,27 @@ struct file;
 struct seq_file;
 
 struct socket {
-    struct sock *sk;
+    struct sock* sk;
 };
 
 struct bpf_iter_meta {
-    struct seq_file *seq;
+    struct seq_file* seq;
     __u64 session_id;
     __u64 seq_num;
 };
 
 struct bpf_iter__task_file {
-    struct bpf_iter_meta *meta;
-    struct task_struct *task;
+    struct bpf_iter_meta* meta;
+    struct task_struct* task;
     __u32 fd;
-    struct file *file;
+    struct file* file;
 };
 
 struct bpf_iter__bpf_map_elem {
-    struct bpf_iter_meta *meta;
-    struct bpf_map *map;
-    void *key;
-    void *value;
+    struct bpf_iter_meta* meta;
+    struct bpf_map* map;
+    void* key;
+    void* value;
 };
 
 #pragma clang attribute pop

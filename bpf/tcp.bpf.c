@@ -17,63 +17,53 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
-{
+int BPF_PROG(inet_sock_set_state, struct sock* sk, int oldstate, int newstate) {
     return state_changed(sk, oldstate, newstate);
 }
 
 SEC("tp_btf/tcp_destroy_sock")
-int BPF_PROG(tcp_destroy_sock, struct sock *sk)
-{
+int BPF_PROG(tcp_destroy_sock, struct sock* sk) {
     return socket_destroyed(sk);
 }
 
 SEC("tp_btf/tcp_retransmit_skb")
-int BPF_PROG(tcp_retransmit_skb, struct sock *sk, struct sk_buff *skb)
-{
+int BPF_PROG(tcp_retransmit_skb, struct sock* sk, struct sk_buff* skb) {
     return segment_retransmitted(sk);
 }
 
 SEC("tp_btf/tcp_retransmit_synack")
-int BPF_PROG(tcp_retransmit_synack, struct sock *sk, struct request_sock *req)
-{
+int BPF_PROG(tcp_retransmit_synack, struct sock* sk, struct request_sock* req) {
     return synack_retransmitted();
 }
 
 /* Until Linux 6.9. */
 SEC("tp_btf/tcp_send_reset")
-int BPF_PROG(tcp_send_reset, struct sock *sk, struct sk_buff *skb)
-{
+int BPF_PROG(tcp_send_reset, struct sock* sk, struct sk_buff* skb) {
     return reset_sent(sk, 0);
 }
 
 /* From Linux 6.10 on. */
 SEC("tp_btf/tcp_send_reset")
-int BPF_PROG(tcp_send_reset_reason, struct sock *sk, struct sk_buff *skb, int reason)
-{
+int BPF_PROG(tcp_send_reset_reason, struct sock* sk, struct sk_buff* skb, int reason) {
     return reset_sent(sk, reason);
 }
 
 SEC("tp_btf/tcp_receive_reset")
-int BPF_PROG(tcp_receive_reset, struct sock *sk)
-{
+int BPF_PROG(tcp_receive_reset, struct sock* sk) {
     return reset_received(sk);
 }
 
 SEC("tp_btf/inet_sk_error_report")
-int BPF_PROG(inet_sk_error_report, struct sock *sk)
-{
+int BPF_PROG(inet_sk_error_report, struct sock* sk) {
     return error_reported(sk);
 }
 
 SEC("iter/task_file")
-int scan(struct bpf_iter__task_file *ctx)
-{
+int scan(struct bpf_iter__task_file* ctx) {
     return scan_file(ctx);
 }
 
 SEC("iter/bpf_map_elem")
-int sweep(struct bpf_iter__bpf_map_elem *ctx)
-{
+int sweep(struct bpf_iter__bpf_map_elem* ctx) {
     return sweep_birth(ctx);
 }

@@ -15,9 +15,17 @@ uint64_t read_clock(clockid_t clock) {
 
 }  // namespace
 
-uint64_t boot_nanos() { return read_clock(CLOCK_BOOTTIME); }
-uint64_t monotonic_nanos() { return read_clock(CLOCK_MONOTONIC); }
-uint64_t unix_nanos() { return read_clock(CLOCK_REALTIME); }
-uint64_t boot_to_unix_offset() { return unix_nanos() - boot_nanos(); }
+uint64_t boot_nanos() {
+    return read_clock(CLOCK_BOOTTIME);
+}
+uint64_t monotonic_nanos() {
+    return read_clock(CLOCK_MONOTONIC);
+}
+uint64_t unix_nanos() {
+    return read_clock(CLOCK_REALTIME);
+}
+uint64_t boot_to_unix_offset() {
+    return unix_nanos() - boot_nanos();
+}
 
 }  // namespace tcptrail

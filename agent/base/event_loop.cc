@@ -47,15 +47,18 @@ Result<> EventLoop::every(std::chrono::milliseconds interval, Callback callback)
 Result<> EventLoop::on_signals(std::initializer_list<int> signals, std::function<void(int)> callback) {
     sigset_t set;
     sigemptyset(&set);
-    for (const int signal : signals) sigaddset(&set, signal);
-    if (const int error = pthread_sigmask(SIG_BLOCK, &set, nullptr)) return fail_errno("pthread_sigmask", error);
+    for (const int signal : signals)
+        sigaddset(&set, signal);
+    if (const int error = pthread_sigmask(SIG_BLOCK, &set, nullptr))
+        return fail_errno("pthread_sigmask", error);
     Fd receiver(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!receiver.valid()) return fail_errno("signalfd", errno);
     const int fd = receiver.get();
     owned_.push_back(std::move(receiver));
     return on_readable(fd, [fd, callback = std::move(callback)] {
         signalfd_siginfo info{};
-        while (read(fd, &info, sizeof info) == sizeof info) callback(static_cast<int>(info.ssi_signo));
+        while (read(fd, &info, sizeof info) == sizeof info)
+            callback(static_cast<int>(info.ssi_signo));
     });
 }
 
@@ -65,7 +68,8 @@ Result<> EventLoop::run() {
     while (!stopped_) {
         const int n = epoll_wait(epoll_.get(), events.data(), events.size(), -1);
         if (n < 0 && errno != EINTR) return fail_errno("epoll_wait", errno);
-        for (int i = 0; i < n && !stopped_; ++i) static_cast<Source*>(events[i].data.ptr)->callback();
+        for (int i = 0; i < n && !stopped_; ++i)
+            static_cast<Source*>(events[i].data.ptr)->callback();
     }
     return {};
 }

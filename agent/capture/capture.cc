@@ -15,9 +15,12 @@
 
 namespace tcptrail::capture {
 
-void Capture::RingFree::operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+void Capture::RingFree::operator()(ring_buffer* ring) const {
+    ring_buffer__free(ring);
+}
 
-Capture::Capture(const Options& options, Consumer consumer) : options_(options), consumer_(std::move(consumer)) {}
+Capture::Capture(const Options& options, Consumer consumer)
+    : options_(options), consumer_(std::move(consumer)) {}
 Capture::~Capture() = default;
 
 Result<std::unique_ptr<Capture>> Capture::start(const Options& options, Consumer consumer) {
@@ -27,7 +30,8 @@ Result<std::unique_ptr<Capture>> Capture::start(const Options& options, Consumer
     capture->programs_ = std::move(*programs);
     capture->ring_.reset(ring_buffer__new(capture->programs_->ring_fd(), on_record, capture.get(), nullptr));
     if (!capture->ring_) return fail_errno("the ring cannot be mapped", errno);
-    if (auto scanned = capture->programs_->scan(); !scanned) return std::unexpected(std::move(scanned.error()));
+    if (auto scanned = capture->programs_->scan(); !scanned)
+        return std::unexpected(std::move(scanned.error()));
     return capture;
 }
 
@@ -42,7 +46,9 @@ int Capture::on_record(void* self, void* data, size_t size) {
     return 0;
 }
 
-int Capture::wake_fd() const { return ring_buffer__epoll_fd(ring_.get()); }
+int Capture::wake_fd() const {
+    return ring_buffer__epoll_fd(ring_.get());
+}
 
 Result<uint64_t> Capture::drain() {
     const uint64_t before = received.get();
@@ -53,11 +59,14 @@ Result<uint64_t> Capture::drain() {
 
 void Capture::stop() {
     programs_->detach();
-    // A run that had begun on another CPU may still submit: it takes microseconds, and cannot be preempted long.
+    // A run that had begun on another CPU may still submit: it takes microseconds, and cannot be preempted
+    // long.
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
 }
 
-Result<> Capture::sweep() { return programs_->sweep(); }
+Result<> Capture::sweep() {
+    return programs_->sweep();
+}
 
 Result<KernelCounts> Capture::counts() const {
     const int cpus = libbpf_num_possible_cpus();
@@ -67,7 +76,8 @@ Result<KernelCounts> Capture::counts() const {
     for (uint32_t i = 0; i < TCPTRAIL_COUNTERS; ++i) {
         if (bpf_map_lookup_elem(programs_->counters_fd(), &i, values.data()) < 0)
             return fail_errno("the map of counters", errno);
-        for (const uint64_t value : values) sums.values[i] += value;
+        for (const uint64_t value : values)
+            sums.values[i] += value;
     }
     return sums;
 }
@@ -77,8 +87,14 @@ Capture::Runs Capture::runs() const {
     return {runs.recursion_misses, runs.run_time_ns};
 }
 
-uint32_t Capture::hz() const { return programs_->hz(); }
-const std::vector<HookStatus>& Capture::hooks() const { return programs_->hooks(); }
-const std::vector<std::string>& Capture::reset_reasons() const { return programs_->reset_reasons(); }
+uint32_t Capture::hz() const {
+    return programs_->hz();
+}
+const std::vector<HookStatus>& Capture::hooks() const {
+    return programs_->hooks();
+}
+const std::vector<std::string>& Capture::reset_reasons() const {
+    return programs_->reset_reasons();
+}
 
 }  // namespace tcptrail::capture

@@ -12,7 +12,8 @@ Result<const tcptrail_record*> decode(std::span<const std::byte> bytes) {
     if (bytes.size() != sizeof(tcptrail_record))
         return fail("a record of " + std::to_string(bytes.size()) + " bytes, not " +
                     std::to_string(sizeof(tcptrail_record)));
-    if (reinterpret_cast<uintptr_t>(bytes.data()) % alignof(tcptrail_record) != 0) return fail("a misaligned record");
+    if (reinterpret_cast<uintptr_t>(bytes.data()) % alignof(tcptrail_record) != 0)
+        return fail("a misaligned record");
     const auto* record = reinterpret_cast<const tcptrail_record*>(bytes.data());
     if (record->version != TCPTRAIL_RECORD_VERSION || record->size != sizeof(tcptrail_record))
         return fail("a record of version " + std::to_string(record->version) + " and size " +
@@ -23,7 +24,8 @@ Result<const tcptrail_record*> decode(std::span<const std::byte> bytes) {
     if (birth.owner.source > TCPTRAIL_OWNER_SCAN) return fail("an unknown source of the owner");
     if (birth.reset_direction > TCPTRAIL_RESET_RECEIVED) return fail("an unknown direction of the reset");
     // A child whose end came before it was established and that was found gone has no addresses: family 0.
-    if (birth.addresses.family != AF_INET && birth.addresses.family != AF_INET6 && birth.addresses.family != 0)
+    if (birth.addresses.family != AF_INET && birth.addresses.family != AF_INET6 &&
+        birth.addresses.family != 0)
         return fail("address family " + std::to_string(birth.addresses.family));
     return record;
 }

@@ -22,8 +22,10 @@ constexpr std::array<HookPlan, 10> plan = {{
     {"iter/task_file", "scan", "owners of sockets that were open before the capture", false, 0, 0},
     {"iter/bpf_map_elem", "sweep", "connections whose end no hook saw", false, 0, 0},
     {"tp_btf/tcp_retransmit_skb", "tcp_retransmit_skb", "times of retransmissions", false, 1, 0},
-    {"tp_btf/tcp_retransmit_synack", "tcp_retransmit_synack", "SYN-ACK retransmissions of attempts that failed", false, 1, 0},
-    {"tp_btf/inet_sk_error_report", "inet_sk_error_report", "errors that the application fetched before the end", false, 1, 0},
+    {"tp_btf/tcp_retransmit_synack", "tcp_retransmit_synack",
+     "SYN-ACK retransmissions of attempts that failed", false, 1, 0},
+    {"tp_btf/inet_sk_error_report", "inet_sk_error_report",
+     "errors that the application fetched before the end", false, 1, 0},
     {"tp_btf/tcp_receive_reset", "tcp_receive_reset", "resets received: time and state", false, 1, 0},
     {"tp_btf/tcp_send_reset", "tcp_send_reset_reason", "the kernel's reason for resets sent", false, 3, 0},
     {"tp_btf/tcp_send_reset", "tcp_send_reset", "resets sent", false, 2, 2},
@@ -66,7 +68,9 @@ std::vector<std::string> read_reset_reasons(const btf* types) {
 
 }  // namespace
 
-std::span<const HookPlan> hook_plan() { return plan; }
+std::span<const HookPlan> hook_plan() {
+    return plan;
+}
 
 Result<KernelTypes> read_kernel_types(const Options& options) {
     const std::string path = options.btf.empty() ? default_btf : options.btf;
@@ -74,8 +78,8 @@ Result<KernelTypes> read_kernel_types(const Options& options) {
     if (!types) {
         utsname system{};
         uname(&system);
-        return fail("the kernel's type information (BTF) cannot be read from " + path + ": " + strerror(errno) +
-                        "; Linux " + system.release +
+        return fail("the kernel's type information (BTF) cannot be read from " + path + ": " +
+                        strerror(errno) + "; Linux " + system.release +
                         " must be 5.15 or later and built with CONFIG_DEBUG_INFO_BTF=y",
                     ExitCode::unavailable);
     }

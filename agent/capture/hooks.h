@@ -33,8 +33,8 @@ std::span<const HookPlan> hook_plan();
 
 // What the running kernel's type information says.
 struct KernelTypes {
-    std::vector<int> tracepoint_arguments;  // by hook_plan()'s index; -1: there is no such tracepoint
-    std::vector<std::string> reset_reasons; // by number, without prefix; empty before Linux 6.10
+    std::vector<int> tracepoint_arguments;   // by hook_plan()'s index; -1: there is no such tracepoint
+    std::vector<std::string> reset_reasons;  // by number, without prefix; empty before Linux 6.10
 };
 
 // Reads the kernel's BTF. Fails with ExitCode::unavailable when there is none.

@@ -58,7 +58,10 @@ std::unexpected<Error> refused(const std::string& what, int error) {
         const bool bpf = has_capability(CAP_BPF) || has_capability(CAP_SYS_ADMIN);
         const bool perfmon = has_capability(CAP_PERFMON) || has_capability(CAP_SYS_ADMIN);
         if (!bpf || !perfmon)
-            return fail(what + ": missing " + (bpf ? "CAP_PERFMON" : perfmon ? "CAP_BPF" : "CAP_BPF and CAP_PERFMON") +
+            return fail(what + ": missing " +
+                            (bpf       ? "CAP_PERFMON"
+                             : perfmon ? "CAP_BPF"
+                                       : "CAP_BPF and CAP_PERFMON") +
                             "; run as root or give the program these capabilities",
                         ExitCode::no_permission);
     }
@@ -79,8 +82,12 @@ Result<> run_iterator(bpf_link* link, const char* name) {
 
 }  // namespace
 
-void Programs::ObjectClose::operator()(tcptrail_bpf* object) const { tcptrail_bpf__destroy(object); }
-void Programs::LinkDestroy::operator()(bpf_link* link) const { bpf_link__destroy(link); }
+void Programs::ObjectClose::operator()(tcptrail_bpf* object) const {
+    tcptrail_bpf__destroy(object);
+}
+void Programs::LinkDestroy::operator()(bpf_link* link) const {
+    bpf_link__destroy(link);
+}
 Programs::~Programs() = default;
 
 Result<std::unique_ptr<Programs>> Programs::load(const Options& options) {
@@ -122,8 +129,8 @@ void Programs::choose(const KernelTypes& types) {
         if (arguments < 0)
             status.problem = "this kernel has no such tracepoint";
         else if (arguments < plan[i].arguments)
-            status.problem = "this kernel's tracepoint passes " + std::to_string(arguments) + " arguments, not " +
-                             std::to_string(plan[i].arguments);
+            status.problem = "this kernel's tracepoint passes " + std::to_string(arguments) +
+                             " arguments, not " + std::to_string(plan[i].arguments);
         const bool superseded = plan[i].at_most && arguments > plan[i].at_most;
         bpf_program* program = bpf_object__find_program_by_name(object_->obj, plan[i].program);
         bpf_program__set_autoload(program, status.problem.empty() && !superseded);
@@ -137,8 +144,9 @@ Result<> Programs::attach() {
         libbpf_words().clear();
         const bpf_program* program = bpf_object__find_program_by_name(object_->obj, hook.plan->program);
         const int error = program == object_->progs.sweep ? attach_sweep()
-                          : program == object_->progs.scan ? keep(scan_, bpf_program__attach_iter(program, nullptr))
-                                                           : keep(links_.emplace_back(), bpf_program__attach(program));
+                          : program == object_->progs.scan
+                              ? keep(scan_, bpf_program__attach_iter(program, nullptr))
+                              : keep(links_.emplace_back(), bpf_program__attach(program));
         if (error && hook.plan->required)
             return refused(std::string("cannot attach to ") + hook.plan->name, error);
         if (error) hook.problem = std::string(strerror(error)) + " (" + first_libbpf_line() + ")";
@@ -196,9 +204,15 @@ Programs::Runs Programs::runs() const {
     return sums;
 }
 
-int Programs::ring_fd() const { return bpf_map__fd(object_->maps.ring); }
-int Programs::counters_fd() const { return bpf_map__fd(object_->maps.counters); }
-int Programs::connections_fd() const { return bpf_map__fd(object_->maps.connections); }
+int Programs::ring_fd() const {
+    return bpf_map__fd(object_->maps.ring);
+}
+int Programs::counters_fd() const {
+    return bpf_map__fd(object_->maps.counters);
+}
+int Programs::connections_fd() const {
+    return bpf_map__fd(object_->maps.connections);
+}
 
 uint32_t hz_from_clocks(uint64_t jiffies, uint64_t monotonic_nanos) {
     // What Kconfig offers on x86 and arm64.

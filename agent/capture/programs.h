@@ -59,7 +59,7 @@ private:
     Result<> open(const Options& options);
     void choose(const KernelTypes& types);
     Result<> attach();
-    int attach_sweep();                          // errno, or 0
+    int attach_sweep();                           // errno, or 0
     static int keep(Link& slot, bpf_link* link);  // errno, or 0
 
     std::unique_ptr<tcptrail_bpf, ObjectClose> object_;

@@ -60,7 +60,8 @@ constexpr Capability capabilities[] = {
     {CAP_BPF, "CAP_BPF", true, "loads the programs and makes their maps"},
     {CAP_PERFMON, "CAP_PERFMON", true, "attaches the programs to tracepoints"},
     {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", false, "without it: no executables of other users' processes"},
-    {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", false, "without it: a new container's cgroup may stay unknown for a second"},
+    {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", false,
+     "without it: a new container's cgroup may stay unknown for a second"},
 };
 
 // All that this host is asked. The first failure in the order of asking decides the exit status.
@@ -90,8 +91,9 @@ private:
 void Host::ask(const ConfigOptions& options) {
     const auto config = load_config(options);
     if (config)
-        add("configuration", Status::ok, config_sources(options).file.empty() ? "no file: defaults, environment, --set"
-                                                                              : config_sources(options).file);
+        add("configuration", Status::ok,
+            config_sources(options).file.empty() ? "no file: defaults, environment, --set"
+                                                 : config_sources(options).file);
     else
         add("configuration", Status::failed, config.error().message, config.error().code);
     ask_kernel();
@@ -109,13 +111,15 @@ void Host::ask_kernel() {
     const bool enough =
         known && (major > oldest_kernel[0] || (major == oldest_kernel[0] && minor >= oldest_kernel[1]));
     add("kernel", enough ? Status::ok : Status::failed,
-        std::string(system.release) + (enough ? "" : ": Linux 5.15 or later is needed"), ExitCode::unavailable);
+        std::string(system.release) + (enough ? "" : ": Linux 5.15 or later is needed"),
+        ExitCode::unavailable);
 }
 
 void Host::ask_btf(const Config& config) {
     const auto types = capture::read_kernel_types(config.capture);
     add("btf", types ? Status::ok : Status::failed,
-        types ? std::to_string(types->reset_reasons.size()) + " reset reasons known by name" : types.error().message,
+        types ? std::to_string(types->reset_reasons.size()) + " reset reasons known by name"
+              : types.error().message,
         ExitCode::unavailable);
 }
 
@@ -128,8 +132,12 @@ void Host::ask_capabilities() {
     for (const Capability& capability : capabilities) {
         // CAP_BPF and CAP_PERFMON were split off from CAP_SYS_ADMIN, which still stands for both.
         const bool there = has(capability.value) || (capability.required && has(CAP_SYS_ADMIN));
-        add(capability.name, there ? Status::ok : capability.required ? Status::failed : Status::warning,
-            there ? capability.what_for : std::string("missing: ") + capability.what_for, ExitCode::no_permission);
+        add(capability.name,
+            there                 ? Status::ok
+            : capability.required ? Status::failed
+                                  : Status::warning,
+            there ? capability.what_for : std::string("missing: ") + capability.what_for,
+            ExitCode::no_permission);
     }
 }
 
@@ -150,7 +158,8 @@ void Host::ask_kafka(const Config& config) {
         add("kafka", Status::ok, "no kafka.brokers: events go to standard output");
         return;
     }
-    if (const auto warning = transmit::client_warning(config.kafka)) add("kafka client", Status::warning, *warning);
+    if (const auto warning = transmit::client_warning(config.kafka))
+        add("kafka client", Status::warning, *warning);
     const auto cluster = transmit::ping(config.kafka);
     if (!cluster) {
         add("kafka", Status::failed, cluster.error().message);
@@ -158,7 +167,8 @@ void Host::ask_kafka(const Config& config) {
     }
     add("kafka", Status::ok, "cluster " + cluster->cluster_id + " answers");
     for (const transmit::BrokerAnswer& broker : cluster->brokers)
-        add("kafka broker " + std::to_string(broker.id), broker.problem.empty() ? Status::ok : Status::warning,
+        add("kafka broker " + std::to_string(broker.id),
+            broker.problem.empty() ? Status::ok : Status::warning,
             broker.address + (broker.problem.empty() ? "" : ": " + broker.problem));
     ask_topics(config);
 }
@@ -172,19 +182,24 @@ void Host::ask_topics(const Config& config) {
     for (const transmit::TopicReport& report : *reports) {
         const std::string name = "topic " + report.topic;
         if (!report.exists)
-            add(name, Status::failed, "missing; make it with: tcptrail topics create --brokers " + config.kafka.brokers);
+            add(name, Status::failed,
+                "missing; make it with: tcptrail topics create --brokers " + config.kafka.brokers);
         else if (report.differences.empty())
             add(name, Status::ok, "as it should be");
-        for (const std::string& difference : report.differences) add(name, Status::warning, difference);
+        for (const std::string& difference : report.differences)
+            add(name, Status::warning, difference);
     }
 }
 
 void Host::print_table() const {
     size_t width = 0;
-    for (const Check& check : checks_) width = std::max(width, check.name.size());
     for (const Check& check : checks_)
-        printf("%-8s %-*s  %s\n", name_of(check.status), static_cast<int>(width), check.name.c_str(), check.detail.c_str());
-    printf("%s\n", status_ == ExitCode::ok ? "This host can run tcptrail." : "This host cannot run tcptrail as it is.");
+        width = std::max(width, check.name.size());
+    for (const Check& check : checks_)
+        printf("%-8s %-*s  %s\n", name_of(check.status), static_cast<int>(width), check.name.c_str(),
+               check.detail.c_str());
+    printf("%s\n", status_ == ExitCode::ok ? "This host can run tcptrail."
+                                           : "This host cannot run tcptrail as it is.");
 }
 
 void Host::print_json() const {
@@ -193,7 +208,8 @@ void Host::print_json() const {
     document["ok"] = status_ == ExitCode::ok;
     document["checks"] = nlohmann::ordered_json::array();
     for (const Check& check : checks_)
-        document["checks"].push_back({{"name", check.name}, {"status", name_of(check.status)}, {"detail", check.detail}});
+        document["checks"].push_back(
+            {{"name", check.name}, {"status", name_of(check.status)}, {"detail", check.detail}});
     printf("%s\n", document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 

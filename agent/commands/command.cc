@@ -17,11 +17,13 @@ constexpr const char* default_file = "/etc/tcptrail/tcptrail.yaml";
 }  // namespace
 
 void add_config_options(CLI::App& app, ConfigOptions& options) {
-    app.add_option("--config", options.file, "configuration file (default: $TCPTRAIL_CONFIG, " +
-                                                 std::string(default_file) + " where it exists)")
+    app.add_option("--config", options.file,
+                   "configuration file (default: $TCPTRAIL_CONFIG, " + std::string(default_file) +
+                       " where it exists)")
         ->type_name("FILE");
     // One value per --set: the rest of the line is not its.
-    app.add_option("--set", options.settings, "set one key of the configuration; wins over file and environment")
+    app.add_option("--set", options.settings,
+                   "set one key of the configuration; wins over file and environment")
         ->type_name("KEY=VALUE")
         ->expected(1)
         ->take_all();
@@ -31,7 +33,8 @@ ConfigSources config_sources(const ConfigOptions& options) {
     ConfigSources sources;
     sources.file = options.file;
     sources.settings = options.settings;
-    for (char** variable = environ; *variable; ++variable) sources.environment.emplace_back(*variable);
+    for (char** variable = environ; *variable; ++variable)
+        sources.environment.emplace_back(*variable);
     if (sources.file.empty())
         if (const char* named = std::getenv("TCPTRAIL_CONFIG")) sources.file = named;
     std::error_code error;
@@ -39,7 +42,9 @@ ConfigSources config_sources(const ConfigOptions& options) {
     return sources;
 }
 
-Result<Config> load_config(const ConfigOptions& options) { return tcptrail::load_config(config_sources(options)); }
+Result<Config> load_config(const ConfigOptions& options) {
+    return tcptrail::load_config(config_sources(options));
+}
 
 void add_output_option(CLI::App& app, encode::TextFormat& format) {
     static const std::map<std::string, encode::TextFormat> formats = {{"table", encode::TextFormat::table},
@@ -71,10 +76,12 @@ std::string account_line(uint64_t seen, uint64_t told, const std::vector<Loss>& 
     std::string reasons;
     for (const Loss& loss : losses) {
         lost += loss.count;
-        if (loss.count) reasons += (reasons.empty() ? "" : ", ") + std::string(loss.reason) + " " + std::to_string(loss.count);
+        if (loss.count)
+            reasons +=
+                (reasons.empty() ? "" : ", ") + std::string(loss.reason) + " " + std::to_string(loss.count);
     }
-    return "seen " + std::to_string(seen) + " = told " + std::to_string(told) + " + lost " + std::to_string(lost) +
-           (reasons.empty() ? "" : " (" + reasons + ")");
+    return "seen " + std::to_string(seen) + " = told " + std::to_string(told) + " + lost " +
+           std::to_string(lost) + (reasons.empty() ? "" : " (" + reasons + ")");
 }
 
 }  // namespace tcptrail::commands

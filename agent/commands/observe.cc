@@ -87,7 +87,8 @@ Result<ExitCode> Observe::run(const Config& config) {
     keep(writer_.flush());
     keep(loop->on_readable(pipeline_->capture().wake_fd(), [&] { drain(*loop); }));
     keep(loop->every(std::chrono::milliseconds(config.capture.drain_interval_ms), [&] { drain(*loop); }));
-    keep(loop->every(std::chrono::seconds(config.capture.sweep_interval_secs), [&] { keep(pipeline_->sweep()); }));
+    keep(loop->every(std::chrono::seconds(config.capture.sweep_interval_secs),
+                     [&] { keep(pipeline_->sweep()); }));
     if (options_.duration_secs > 0)
         keep(loop->every(std::chrono::milliseconds(static_cast<int64_t>(options_.duration_secs * 1000)),
                          [&] { loop->stop(); }));
@@ -103,8 +104,8 @@ Result<ExitCode> Observe::run(const Config& config) {
 Result<> Observe::summarize() {
     const auto account = pipeline_->account();
     if (!account) return std::unexpected(account.error());
-    const std::string line =
-        account_line(account->seen, account->told, {{"ring_full", account->ring_full}, {"malformed", account->malformed}});
+    const std::string line = account_line(
+        account->seen, account->told, {{"ring_full", account->ring_full}, {"malformed", account->malformed}});
     fprintf(stderr, "tcptrail: %s; shown %llu\n", line.c_str(), static_cast<unsigned long long>(shown_));
     return {};
 }

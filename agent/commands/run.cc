@@ -49,7 +49,8 @@ logging::Format format_of(LogFormat format) {
 
 void add_run(CLI::App& app, Action& action) {
     auto options = std::make_shared<ConfigOptions>();
-    CLI::App* command = app.add_subcommand("run", "run the agent: to Kafka, or to standard output without kafka.brokers");
+    CLI::App* command =
+        app.add_subcommand("run", "run the agent: to Kafka, or to standard output without kafka.brokers");
     command->footer(examples);
     add_config_options(*command, *options);
     command->callback([options, &action] {

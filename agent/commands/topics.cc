@@ -30,7 +30,8 @@ Result<transmit::Options> kafka_options(const TopicsOptions& options) {
     if (!options.brokers.empty()) config_options.settings.push_back("kafka.brokers=" + options.brokers);
     auto config = load_config(config_options);
     if (!config) return std::unexpected(std::move(config.error()));
-    if (config->kafka.brokers.empty()) return fail("no brokers: give --brokers or kafka.brokers", ExitCode::usage);
+    if (config->kafka.brokers.empty())
+        return fail("no brokers: give --brokers or kafka.brokers", ExitCode::usage);
     return config->kafka;
 }
 
@@ -60,13 +61,16 @@ CLI::App* add_common(CLI::App& app, const char* name, const char* description, T
 }  // namespace
 
 void add_topics(CLI::App& app, Action& action) {
-    CLI::App* command = app.add_subcommand("topics", "make the topics, or say how they differ from what they should be");
+    CLI::App* command =
+        app.add_subcommand("topics", "make the topics, or say how they differ from what they should be");
     command->footer(examples);
     command->require_subcommand(1);
 
     auto options = std::make_shared<TopicsOptions>();
     CLI::App* create = add_common(*command, "create", "make the topics that are missing", *options);
-    create->add_option("--replication-factor", options->replication_factor, "copies (default: the brokers' own default)")
+    create
+        ->add_option("--replication-factor", options->replication_factor,
+                     "copies (default: the brokers' own default)")
         ->type_name("N")
         ->check(CLI::Range(1, 32767).description(""));
     create->callback([options, &action] {

@@ -12,7 +12,9 @@ namespace {
 
 constexpr uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-bool is_mapped(const uint8_t* address) { return std::memcmp(address, mapped_prefix, sizeof mapped_prefix) == 0; }
+bool is_mapped(const uint8_t* address) {
+    return std::memcmp(address, mapped_prefix, sizeof mapped_prefix) == 0;
+}
 
 bool is_unset(const uint8_t* address) {
     return std::all_of(address, address + 16, [](uint8_t byte) { return byte == 0; });

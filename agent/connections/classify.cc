@@ -28,7 +28,9 @@ bool is_orderly(const Facts& f) {
     }
 }
 
-bool is_reset_error(int error) { return error == ECONNRESET || error == EPIPE || error == ECONNREFUSED; }
+bool is_reset_error(int error) {
+    return error == ECONNRESET || error == EPIPE || error == ECONNREFUSED;
+}
 
 struct OutcomeRule {
     bool (*applies)(const Facts&);
@@ -40,7 +42,8 @@ constexpr OutcomeRule outcome_rules[] = {
     {[](const Facts& f) { return f.end_missed; }, Outcome::unspecified},
     {[](const Facts& f) { return f.error == ECONNREFUSED; }, Outcome::refused},
     {[](const Facts& f) { return f.error == ETIMEDOUT; }, Outcome::timed_out},
-    {[](const Facts& f) { return f.error == EHOSTUNREACH || f.error == EHOSTDOWN; }, Outcome::host_unreachable},
+    {[](const Facts& f) { return f.error == EHOSTUNREACH || f.error == EHOSTDOWN; },
+     Outcome::host_unreachable},
     {[](const Facts& f) { return f.error == ENETUNREACH; }, Outcome::network_unreachable},
     {[](const Facts& f) { return f.error == EACCES || f.error == EPERM; }, Outcome::denied},
     {[](const Facts& f) { return f.error != 0; }, Outcome::other},
@@ -99,7 +102,8 @@ Facts facts_of(const tcptrail_record& record) {
         f.passed_close_wait |= (state == tcp_close_wait || state == tcp_last_ack) && !f.passed_fin_wait1;
         f.passed_closing |= state == tcp_closing;
     };
-    for (unsigned i = 0; i < birth.timeline_len; ++i) pass(birth.timeline[i] & 0xf);
+    for (unsigned i = 0; i < birth.timeline_len; ++i)
+        pass(birth.timeline[i] & 0xf);
     pass(birth.state);
     return f;
 }

@@ -17,7 +17,7 @@ struct Facts {
     uint8_t state = tcp_unknown;  // the last one before the end
     bool established = false;     // was seen to be, or must have been by its last state
     bool end_missed = false;
-    int error = 0;                // sk_err; of an attempt also what was reported before
+    int error = 0;  // sk_err; of an attempt also what was reported before
     bool syn_was_sent = false;
     bool application_closed = false;  // close() or shutdown() of both directions came before the end
     bool local_abort = false;         // CLOSE without the peer's doing: the reset comes from here

@@ -18,7 +18,9 @@ std::string_view name_of(const char (&name)[TCPTRAIL_NAME_LEN]) {
     return {name, strnlen(name, sizeof name)};
 }
 
-uint64_t micros_between(uint64_t from_ns, uint64_t to_ns) { return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0; }
+uint64_t micros_between(uint64_t from_ns, uint64_t to_ns) {
+    return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
 
 std::optional<uint64_t> micros_of_jiffies(uint32_t jiffies, uint32_t hz) {
     if (!hz) return std::nullopt;
@@ -61,11 +63,13 @@ void set_bytes(Traffic& traffic, const tcptrail_record& record, const Facts& fac
     const uint64_t control = uint64_t{syn_acked} + uint64_t{fin_sent && facts.all_acknowledged};
     traffic.bytes_sent = socket.bytes_sent;
     traffic.bytes_acked = socket.bytes_acked - std::min<uint64_t>(socket.bytes_acked, control);
-    traffic.bytes_received = socket.bytes_received - std::min<uint64_t>(socket.bytes_received, facts.fin_received);
+    traffic.bytes_received =
+        socket.bytes_received - std::min<uint64_t>(socket.bytes_received, facts.fin_received);
     traffic.bytes_retransmitted = socket.bytes_retransmitted;
     if (!facts.established) return;
     traffic.send_queue_bytes = socket.send_queue - std::min<uint32_t>(socket.send_queue, fin_sent);
-    traffic.receive_queue_bytes = socket.receive_queue - std::min<uint32_t>(socket.receive_queue, facts.fin_received);
+    traffic.receive_queue_bytes =
+        socket.receive_queue - std::min<uint32_t>(socket.receive_queue, facts.fin_received);
 }
 
 Traffic traffic_of(const tcptrail_record& record, const Facts& facts, uint32_t hz) {
@@ -99,7 +103,8 @@ Traffic traffic_of(const tcptrail_record& record, const Facts& facts, uint32_t h
     if (socket.ssthresh < infinite_ssthresh) t.ssthresh = socket.ssthresh;
     if (socket.delivery_rate) t.delivery_rate_bps = socket.delivery_rate * 8;
     // tcp_get_info_chrono_stats(): the limits count as busy too.
-    t.busy_us = micros_of_jiffies(socket.chrono_jiffies[0] + socket.chrono_jiffies[1] + socket.chrono_jiffies[2], hz);
+    t.busy_us =
+        micros_of_jiffies(socket.chrono_jiffies[0] + socket.chrono_jiffies[1] + socket.chrono_jiffies[2], hz);
     t.receive_window_limited_us = micros_of_jiffies(socket.chrono_jiffies[1], hz);
     t.send_buffer_limited_us = micros_of_jiffies(socket.chrono_jiffies[2], hz);
     return t;

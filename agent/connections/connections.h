@@ -14,7 +14,7 @@ namespace tcptrail::connections {
 
 // What does not change while the agent runs.
 struct Kernel {
-    uint32_t hz = 0;                         // of jiffies; 0: not known, and what is counted in them is absent
+    uint32_t hz = 0;  // of jiffies; 0: not known, and what is counted in them is absent
     std::vector<std::string> reset_reasons;  // names by number
 };
 

@@ -17,9 +17,9 @@ namespace tcptrail::context {
 
 namespace {
 
-constexpr size_t max_paths = 65536;               // beyond it the cache begins anew
+constexpr size_t max_paths = 65536;  // beyond it the cache begins anew
 constexpr uint64_t walk_interval_ns = 1'000'000'000;
-constexpr int handle_type_kernfs = 0xfe;          // FILEID_KERNFS of include/linux/exportfs.h
+constexpr int handle_type_kernfs = 0xfe;  // FILEID_KERNFS of include/linux/exportfs.h
 constexpr uint64_t handle_bytes = sizeof(uint64_t);
 
 std::string find_mount(const std::string& proc) {
@@ -80,13 +80,14 @@ void Cgroups::walk() {
     while (!folders.empty() && paths_.size() < max_paths) {
         const std::string folder = std::move(folders.back());
         folders.pop_back();
-        struct stat status {};
+        struct stat status{};
         if (stat((mount_ + folder).c_str(), &status) != 0) continue;
         paths_.emplace(status.st_ino, folder.empty() ? "/" : folder);
         std::error_code error;
         for (std::filesystem::directory_iterator entry(mount_ + folder, error), end; !error && entry != end;
              entry.increment(error))
-            if (entry->is_directory(error)) folders.push_back(folder + "/" + entry->path().filename().string());
+            if (entry->is_directory(error))
+                folders.push_back(folder + "/" + entry->path().filename().string());
     }
 }
 

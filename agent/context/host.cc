@@ -32,7 +32,8 @@ std::string hash_hex(const std::string& text) {
 // RFC 4122, version 4.
 std::string random_uuid() {
     std::array<uint8_t, 16> b{};
-    if (getrandom(b.data(), b.size(), 0) != static_cast<ssize_t>(b.size())) return first_line("/proc/sys/kernel/random/uuid");
+    if (getrandom(b.data(), b.size(), 0) != static_cast<ssize_t>(b.size()))
+        return first_line("/proc/sys/kernel/random/uuid");
     b[6] = static_cast<uint8_t>((b[6] & 0x0f) | 0x40);
     b[8] = static_cast<uint8_t>((b[8] & 0x3f) | 0x80);
     std::string text;

@@ -44,7 +44,8 @@ const Process& Processes::find(uint32_t pid, uint64_t start_ns, std::string_view
     if (found != by_pid_.end()) {
         Entry& entry = *found->second;
         recent_.splice(recent_.begin(), recent_, found->second);
-        if (entry.start_ns != start_ns || entry.name != name) entry = {pid, start_ns, std::string(name), read(pid, start_ns)};
+        if (entry.start_ns != start_ns || entry.name != name)
+            entry = {pid, start_ns, std::string(name), read(pid, start_ns)};
         return entry.process;
     }
     if (recent_.size() >= capacity_) {
@@ -66,7 +67,7 @@ Process Processes::read(uint32_t pid, uint64_t start_ns) const {
     std::error_code error;
     process.executable = std::filesystem::read_symlink(folder + "/exe", error).string();
     process.cgroup_path = cgroup_path_of(read_file(folder + "/cgroup"));
-    struct stat status {};
+    struct stat status{};
     if (stat(folder.c_str(), &status) == 0) process.uid = status.st_uid;
     if (start_ns && !is_the_one()) return {};  // it ended meanwhile and another took its pid
     return process;

@@ -20,8 +20,8 @@ public:
     explicit EventEncoder(const context::Host& host);
 
     // The next event of the run: takes the next sequence number. Valid until the next call.
-    const v1::ConnectionEvent& encode(const connections::Connection& connection, const context::Identity& identity,
-                                      uint64_t now_unix_nanos);
+    const v1::ConnectionEvent& encode(const connections::Connection& connection,
+                                      const context::Identity& identity, uint64_t now_unix_nanos);
     uint64_t last_sequence() const { return sequence_; }
 
 private:

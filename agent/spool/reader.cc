@@ -57,32 +57,31 @@ Result<std::optional<Batch>> SpoolReader::next() {
         // A damaged id could make us pass over batches that are whole.
         if (id <= claimed || (!row.head_whole && id != claimed + 1))
             return failed(SqlError::malformed(fmt::format("batch {} is not in its place", id)));
-        // The appender may evict it right now; whoever moves the mark has it.
-        if (!shared_->claimed.compare_exchange_strong(claimed, id)) continue;
-        take(id, row.payload.size());
-
+        Batch batch;
         if (row.whole) {
-            Batch batch;
             batch.id = id;
             batch.created_unix_nanos = row.head.created_unix_nanos;
             batch.payload.assign(row.payload.begin(), row.payload.end());
-            auto messages = parse_payload(batch.payload);
-            if (messages && messages->size() == row.head.events) {
+            if (auto messages = parse_payload(batch.payload); messages && messages->size() == row.head.events)
                 batch.messages = std::move(*messages);
-                return batch;
-            }
         }
-        {
-            MutexLock lock(shared_->mutex);
-            shared_->damaged.push_back(id);
-        }
-        release(id);
+        const bool good = !batch.messages.empty();
+        // The appender may evict it right now; whoever moves the mark has it.
+        if (!take(claimed, {id, batch.messages.size(), good ? batch.payload.size() : 0, !good})) continue;
+        if (good) return batch;
+        advance();
     }
 }
 
-void SpoolReader::take(uint64_t id, uint64_t bytes) {
-    taken_.push_back({id, bytes, false});
-    taken_bytes_ += bytes;
+bool SpoolReader::take(uint64_t claimed, const Taken& batch) {
+    MutexLock lock(shared_->mutex);
+    if (!shared_->claimed.compare_exchange_strong(claimed, batch.id)) return false;
+    if (batch.released) shared_->damaged.push_back(batch.id);
+    shared_->reading.taken_events += batch.events;
+    shared_->reading.taken_bytes += batch.bytes;
+    taken_bytes_ += batch.bytes;
+    taken_.push_back(batch);
+    return true;
 }
 
 void SpoolReader::release(uint64_t id) {
@@ -91,9 +90,20 @@ void SpoolReader::release(uint64_t id) {
     if (found == taken_.end() || found->id != id || found->released) return;
     found->released = true;
     taken_bytes_ -= found->bytes;
-    while (!taken_.empty() && taken_.front().released) {
-        shared_->released_through = taken_.front().id;
-        taken_.pop_front();
+    advance();
+}
+
+// Tells what is released from the oldest on.
+void SpoolReader::advance() {
+    MutexLock lock(shared_->mutex);
+    Reading& reading = shared_->reading;
+    for (; !taken_.empty() && taken_.front().released; taken_.pop_front()) {
+        const Taken& oldest = taken_.front();
+        reading.released_through = oldest.id;
+        reading.released_events += oldest.events;
+        reading.released_bytes += oldest.bytes;
+        reading.taken_events -= oldest.events;
+        reading.taken_bytes -= oldest.bytes;
     }
 }
 

@@ -34,6 +34,7 @@ public:
 private:
     struct Taken {
         uint64_t id;
+        uint64_t events;  // 0 when it is damaged
         uint64_t bytes;
         bool released;
     };
@@ -41,7 +42,8 @@ private:
     explicit SpoolReader(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
     SqlResult<> attach();
     std::unexpected<Error> failed(const SqlError& error);
-    void take(uint64_t id, uint64_t bytes);
+    bool take(uint64_t claimed, const Taken& batch);
+    void advance();
 
     std::shared_ptr<Shared> shared_;
     Database database_;

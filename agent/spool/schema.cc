@@ -15,9 +15,7 @@ namespace {
 
 constexpr uint64_t application_id = 0x74637074;  // "tcpt"
 
-constexpr const char* create_tables = R"sql(
-BEGIN IMMEDIATE;
-CREATE TABLE batch (
+constexpr const char* batch_table = R"sql(CREATE TABLE batch (
     id INTEGER PRIMARY KEY,
     created_unix_nanos INTEGER NOT NULL,
     events INTEGER NOT NULL,
@@ -25,19 +23,14 @@ CREATE TABLE batch (
     head_checksum INTEGER NOT NULL,
     payload_checksum INTEGER NOT NULL,
     payload BLOB NOT NULL
-);
-CREATE TABLE total (
+))sql";
+constexpr const char* total_table = R"sql(CREATE TABLE total (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     events INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
     last_id INTEGER NOT NULL,
     checksum INTEGER NOT NULL
-);
-INSERT INTO total VALUES (1, 0, 0, 0, 0);
-PRAGMA application_id = 0x74637074;
-PRAGMA user_version = 1;
-COMMIT;
-)sql";
+))sql";
 
 std::unexpected<SqlError> no_spool(std::string why) {
     return std::unexpected(SqlError::malformed(std::move(why)));
@@ -56,7 +49,21 @@ SqlResult<bool> inspect(Database& database) {
     if (*application != application_id) return no_spool("a database, but no spool");
     if (*version != format_version)
         return no_spool(fmt::format("a spool of format {}; this program knows {}", *version, format_version));
+    // SQLite keeps the statements as they were: what they became by damage may read, and mean something else.
+    const std::string same =
+        fmt::format("SELECT count(*) FROM sqlite_schema WHERE sql IN ('{}', '{}')", batch_table, total_table);
+    auto known = database.value(same.c_str());
+    if (!known) return std::unexpected(known.error());
+    if (*known != 2 || *tables != 2) return no_spool("a spool with other tables");
     return true;
+}
+
+SqlResult<> create_tables(Database& database) {
+    const std::string all = fmt::format(
+        "BEGIN IMMEDIATE; {}; {}; INSERT INTO total VALUES (1, 0, 0, 0, {}); PRAGMA application_id = {}; "
+        "PRAGMA user_version = {}; COMMIT",
+        batch_table, total_table, static_cast<int64_t>(checksum(Contents())), application_id, format_version);
+    return database.execute(all.c_str());
 }
 
 // Before the first page is written: the page size stays what it was made with.
@@ -96,10 +103,7 @@ SqlResult<Database> open_store(const std::string& path) {
     if (auto done = database->execute("PRAGMA wal_autocheckpoint = 0"); !done)
         return std::unexpected(done.error());
     if (*known) return database;
-    if (auto done = database->execute(create_tables); !done) return std::unexpected(done.error());
-    auto totals = database->prepare(update_totals);
-    if (!totals) return std::unexpected(totals.error());
-    if (auto done = write_totals(*totals, Contents()); !done) return std::unexpected(done.error());
+    if (auto done = create_tables(*database); !done) return std::unexpected(done.error());
     return database;
 }
 

@@ -12,6 +12,16 @@
 
 namespace tcptrail::spool {
 
+// What the reader has in hand and is done with. It knows by the messages themselves, whatever becomes of the
+// rows.
+struct Reading {
+    uint64_t released_through = 0;  // all batches that it took up to this id are released
+    uint64_t released_events = 0;   // of these, without damaged ones
+    uint64_t released_bytes = 0;
+    uint64_t taken_events = 0;  // of the batches that it took beyond it, without damaged ones
+    uint64_t taken_bytes = 0;
+};
+
 // All that the threads of a spool share, besides the file.
 struct Shared {
     std::string path;              // of the database
@@ -23,7 +33,6 @@ struct Shared {
     // or the appender, to evict them. Moved by compare-and-swap only, so no batch has two owners.
     std::atomic<uint64_t> claimed = 0;
     std::atomic<uint64_t> appended_through = 0;  // appender: committed
-    std::atomic<uint64_t> released_through = 0;  // reader: everything that it took up to here is done with
 
     // The appender replaced the file: connections to the old one must be opened anew, under `turn`.
     std::atomic<uint32_t> generation = 0;
@@ -36,7 +45,9 @@ struct Shared {
     Counter commits;
     Counter log_pages;  // in the write-ahead log
 
+    // Held for moments only, but while the appender replaces the file.
     Mutex mutex;
+    Reading reading GUARDED_BY(mutex);
     std::vector<uint64_t> damaged GUARDED_BY(mutex);  // reader → appender: batches to set aside
     std::string trouble GUARDED_BY(mutex);            // checkpointer → appender: what failed
 };

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <limits>
 #include <utility>
 
 #include "agent/spool/lock.h"
@@ -60,7 +61,10 @@ Spool::~Spool() {
 
 // Opens the file, and begins a new one with what can be saved if it is no good. `broken`: it is known to be.
 Result<> Spool::attach(bool broken) {
+    // The reader takes nothing meanwhile: what it could read is not told as lost.
     MutexLock turn(shared_->turn);
+    MutexLock lock(shared_->mutex);
+    const bool first = shared_->generation == 0;
     auto contents = broken ? SqlResult<Contents>() : open_file();
     if (broken || (!contents && contents.error().corrupt())) {
         statements_ = {};
@@ -74,9 +78,10 @@ Result<> Spool::attach(bool broken) {
         if (auto saved = contents ? salvage(*aside, database_) : Salvaged()) {
             if (contents) contents = saved->contents;
             // From the second time on the ledger knows what the old file held.
-            if (shared_->generation == 0) ledger_.stored.events = found_ = saved->expected_events;
+            if (first) ledger_.stored.events = found_ = saved->expected_events;
         }
     }
+    if (contents && !first) contents = recount(*contents);
     if (!contents) return contents.error().within("cannot open the spool " + shared_->path);
 
     if (const uint64_t expected = ledger_.stored.events; contents->events < expected)
@@ -85,11 +90,30 @@ Result<> Spool::attach(bool broken) {
         found_ += contents->events - expected;
     ledger_.stored = *contents;
     last_id_ = std::max(last_id_, contents->last_id);
-    if (shared_->generation == 0) shared_->appended_through = last_id_;
+    if (first) shared_->appended_through = last_id_;
     database_.count_log_pages(shared_->log_pages);
     shared_->generation++;
     publish();
     return {};
+}
+
+// What the file answers for once it has been replaced: the rows that are nobody else's, and all that the
+// reader has, though its rows may be gone.
+SqlResult<Contents> Spool::recount(const Contents& file) {
+    const Reading& now = shared_->reading;
+    Contents contents;
+    contents.last_id = file.last_id;
+    contents.events = now.taken_events + now.released_events - ledger_.reading.released_events;
+    contents.bytes = now.taken_bytes + now.released_bytes - ledger_.reading.released_bytes;
+    std::vector<Range> own = evicting_;
+    own.push_back({shared_->claimed + 1, std::numeric_limits<int64_t>::max()});
+    for (const Range& ids : own) {
+        Query sum(statements_.sum, ids.first, ids.last);
+        if (auto row = sum.step(); !row) return std::unexpected(row.error());
+        contents.events += sum.integer(0);
+        contents.bytes += sum.integer(1);
+    }
+    return contents;
 }
 
 SqlResult<Contents> Spool::open_file() {
@@ -112,6 +136,7 @@ SqlResult<Contents> Spool::open_file() {
         {statements_.insert, insert_into_batch},
         {statements_.remove, remove.c_str()},
         {statements_.unclaimed, "SELECT id, bytes FROM batch WHERE id > ?1 ORDER BY id"},
+        {statements_.sum, "SELECT sum(events), sum(bytes) FROM batch WHERE id BETWEEN ?1 AND ?2"},
         {statements_.any, "SELECT 1 FROM batch LIMIT 1"},
         {statements_.totals, update_totals},
     };
@@ -183,21 +208,18 @@ bool Spool::idle() {
 SqlResult<> Spool::write(Ledger& ledger) {
     if (auto done = Query(statements_.begin).run(); !done) return done;
 
-    // What the reader set aside is told before it is released: so the list is read after the mark.
-    const uint64_t released_through = shared_->released_through;
     {
         MutexLock lock(shared_->mutex);
+        ledger.reading = shared_->reading;
         damaged_ids_.insert(damaged_ids_.end(), shared_->damaged.begin(), shared_->damaged.end());
         shared_->damaged.clear();
     }
+    // The lost ones first: the released ones are a range that they may lie in.
     for (uint64_t id : damaged_ids_)
-        if (auto done = remove({id, id}, ledger, &Ledger::damaged); !done) return done;
+        if (auto done = remove_lost({id, id}, ledger, &Ledger::damaged); !done) return done;
     for (Range ids : evicting_)
-        if (auto done = remove(ids, ledger, &Ledger::evicted); !done) return done;
-    if (released_through != ledger.released_through) {
-        if (auto done = remove({0, released_through}, ledger, &Ledger::released); !done) return done;
-        ledger.released_through = released_through;
-    }
+        if (auto done = remove_lost(ids, ledger, &Ledger::evicted); !done) return done;
+    if (auto done = remove_released(ledger); !done) return done;
 
     for (const Pending& batch : pending_) {
         const RowHead head{batch.id, batch.created_unix_nanos, batch.events, batch.payload.size()};
@@ -208,21 +230,32 @@ SqlResult<> Spool::write(Ledger& ledger) {
     }
     if (auto done = evict(ledger); !done) return done;
 
-    if (pending_.empty() && ledger.stored.events > 0) {
+    if (pending_.empty() && ledger.stored.events > ledger.reading.taken_events) {
         // Rows can vanish, or tell a wrong number, only by damage; when none is left, it is known how many.
         Query any(statements_.any);
         auto row = any.step();
         if (!row) return std::unexpected(row.error());
         if (!*row) {
-            ledger.damaged += std::exchange(ledger.stored.events, 0);
-            ledger.stored.bytes = 0;
+            ledger.damaged += ledger.stored.events - ledger.reading.taken_events;
+            ledger.stored.events = ledger.reading.taken_events;
+            ledger.stored.bytes = ledger.reading.taken_bytes;
         }
     }
     if (auto done = write_totals(statements_.totals, ledger.stored); !done) return done;
     return Query(statements_.commit).run();
 }
 
-SqlResult<> Spool::remove(Range ids, Ledger& ledger, uint64_t Ledger::* account) {
+// What was delivered is counted by the reader, which has seen the messages; the rows only go.
+SqlResult<> Spool::remove_released(Ledger& ledger) {
+    const Reading& now = ledger.reading;
+    if (now.released_through == ledger_.reading.released_through) return {};
+    ledger.stored.events -=
+        std::min(now.released_events - ledger_.reading.released_events, ledger.stored.events);
+    ledger.stored.bytes -= std::min(now.released_bytes - ledger_.reading.released_bytes, ledger.stored.bytes);
+    return Query(statements_.remove, uint64_t{0}, now.released_through).run();
+}
+
+SqlResult<> Spool::remove_lost(Range ids, Ledger& ledger, uint64_t Ledger::* account) {
     Query removed(statements_.remove, ids.first, ids.last);
     for (;;) {
         auto row = removed.step();
@@ -257,7 +290,7 @@ SqlResult<> Spool::evict(Ledger& ledger) {
         if (victims.last == claimed) return {};
         if (!shared_->claimed.compare_exchange_strong(claimed, victims.last)) continue;
         evicting_.push_back(victims);
-        return remove(victims, ledger, &Ledger::evicted);
+        return remove_lost(victims, ledger, &Ledger::evicted);
     }
     return {};
 }
@@ -290,7 +323,7 @@ void Spool::bound_memory() {
 void Spool::publish() {
     counters_.found.set(found_);
     counters_.in.set(in_);
-    counters_.released.set(ledger_.released);
+    counters_.released.set(ledger_.reading.released_events);
     counters_.evicted.set(ledger_.evicted);
     counters_.damaged.set(ledger_.damaged);
     counters_.memory_full.set(memory_full_);

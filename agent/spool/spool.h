@@ -72,9 +72,8 @@ private:
     };
     // The part of the accounts that a transaction changes, in events; takes effect when it is committed.
     struct Ledger {
-        Contents stored;
-        uint64_t released_through = 0;  // deleted up to here
-        uint64_t released = 0;
+        Contents stored;  // what the file answers for: in rows, or in the reader's hands
+        Reading reading;  // what is taken account of; released batches are deleted
         uint64_t evicted = 0;
         uint64_t damaged = 0;
     };
@@ -83,13 +82,14 @@ private:
         uint64_t last;
     };
     struct Statements {
-        Statement begin, commit, rollback, insert, remove, unclaimed, any, totals;
+        Statement begin, commit, rollback, insert, remove, unclaimed, sum, any, totals;
     };
 
     explicit Spool(const Options& options) : options_(options) {}
 
     Result<> attach(bool broken);
     SqlResult<Contents> open_file();
+    SqlResult<Contents> recount(const Contents& file);
     void seal(PayloadBuilder& builder);
     bool idle();
     Result<> flush();

@@ -6,7 +6,8 @@
 #include <linux/types.h>
 
 struct tcptrail_config {
-    __u32 wake_shift;   /* the reader is woken each time the ring's fill passes a multiple of 1 << wake_shift bytes */
+    __u32 wake_shift;   /* the reader is woken each time the ring's fill passes a multiple of 1 << wake_shift
+                           bytes */
     __u32 include_self; /* also tell the agent's own connections */
 };
 

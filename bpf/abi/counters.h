@@ -9,16 +9,16 @@
 #define TCPTRAIL_ABI_COUNTERS_H
 
 enum tcptrail_counter {
-    TCPTRAIL_SUBMITTED,           /* records handed to the ring */
-    TCPTRAIL_LOST_RING_FULL,      /* records for which the ring had no room */
-    TCPTRAIL_IGNORED,             /* the agent's own connections */
+    TCPTRAIL_SUBMITTED,      /* records handed to the ring */
+    TCPTRAIL_LOST_RING_FULL, /* records for which the ring had no room */
+    TCPTRAIL_IGNORED,        /* the agent's own connections */
     TCPTRAIL_BIRTHS_CLIENT,
     TCPTRAIL_BIRTHS_SERVER,
-    TCPTRAIL_BIRTHS_ADOPTED,      /* found by the scan */
-    TCPTRAIL_BIRTHS_NOT_STORED,   /* the map was full: told at the end as BIRTH_MISSED */
-    TCPTRAIL_ENDS_WITHOUT_BIRTH,  /* told as BIRTH_MISSED */
-    TCPTRAIL_ENDS_SECOND_WITNESS, /* told by tcp_destroy_sock */
-    TCPTRAIL_ENDS_MISSED,         /* told as END_MISSED */
+    TCPTRAIL_BIRTHS_ADOPTED,       /* found by the scan */
+    TCPTRAIL_BIRTHS_NOT_STORED,    /* the map was full: told at the end as BIRTH_MISSED */
+    TCPTRAIL_ENDS_WITHOUT_BIRTH,   /* told as BIRTH_MISSED */
+    TCPTRAIL_ENDS_SECOND_WITNESS,  /* told by tcp_destroy_sock */
+    TCPTRAIL_ENDS_MISSED,          /* told as END_MISSED */
     TCPTRAIL_LISTENERS_NOT_STORED, /* the map was full: their connections have no owner */
     TCPTRAIL_SYNACK_RETRANSMITS,
     TCPTRAIL_COUNTERS

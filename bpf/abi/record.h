@@ -45,11 +45,12 @@ enum tcptrail_reset_direction {
 
 /* Bits of tcptrail_birth.flags. */
 enum tcptrail_birth_flag {
-    TCPTRAIL_BIRTH_ADOPTED = 1 << 0,   /* open before the capture: found by the scan */
-    TCPTRAIL_BIRTH_MISSED = 1 << 1,    /* no birth is known: all of tcptrail_birth but cookie and addresses is empty */
-    TCPTRAIL_BIRTH_IGNORED = 1 << 2,   /* the agent's own: not told */
+    TCPTRAIL_BIRTH_ADOPTED = 1 << 0, /* open before the capture: found by the scan */
+    TCPTRAIL_BIRTH_MISSED =
+        1 << 1, /* no birth is known: all of tcptrail_birth but cookie and addresses is empty */
+    TCPTRAIL_BIRTH_IGNORED = 1 << 2,    /* the agent's own: not told */
     TCPTRAIL_BIRTH_STATES_GAP = 1 << 3, /* a state change was not seen */
-    TCPTRAIL_BIRTH_ENDING = 1 << 4,    /* reached CLOSE by a local abort: the reset that follows completes it */
+    TCPTRAIL_BIRTH_ENDING = 1 << 4, /* reached CLOSE by a local abort: the reset that follows completes it */
 };
 
 /* Bits of tcptrail_record.flags. */
@@ -62,7 +63,7 @@ enum tcptrail_record_flag {
     TCPTRAIL_RECORD_NODELAY = 1 << 5,
     TCPTRAIL_RECORD_FAST_OPEN = 1 << 6,
     TCPTRAIL_RECORD_MPTCP = 1 << 7,
-    TCPTRAIL_RECORD_HAS_RTO_COUNT = 1 << 8,  /* Linux 6.7 and later */
+    TCPTRAIL_RECORD_HAS_RTO_COUNT = 1 << 8, /* Linux 6.7 and later */
 };
 
 /* A process, taken where it was `current`. */
@@ -89,8 +90,8 @@ struct tcptrail_addresses {
     __u16 remote_port; /* host byte order */
     __u16 family;      /* AF_INET, AF_INET6 */
     __u16 pad;
-    __u32 netns;       /* inode */
-    __u32 ifindex;     /* that the socket is bound to: the scope of a link-local address */
+    __u32 netns;   /* inode */
+    __u32 ifindex; /* that the socket is bound to: the scope of a link-local address */
 };
 
 /* What is remembered from the beginning of a connection on: the value of the map `connections`. */
@@ -106,16 +107,16 @@ struct tcptrail_birth {
     struct tcptrail_owner owner;
     struct tcptrail_actor ended_by;
     struct tcptrail_addresses addresses;
-    __u32 flags;             /* enum tcptrail_birth_flag */
-    __u32 syn_retransmits;   /* until established */
-    __u32 synack_rtt_us;     /* server: SYN-ACK to its acknowledgement; 0: not measured */
-    __u32 reset_reason;      /* enum sk_rst_reason; 0 where the kernel does not tell */
-    __s32 reported_error;    /* errno of the last inet_sk_error_report */
+    __u32 flags;           /* enum tcptrail_birth_flag */
+    __u32 syn_retransmits; /* until established */
+    __u32 synack_rtt_us;   /* server: SYN-ACK to its acknowledgement; 0: not measured */
+    __u32 reset_reason;    /* enum sk_rst_reason; 0 where the kernel does not tell */
+    __s32 reported_error;  /* errno of the last inet_sk_error_report */
     __u8 timeline_len;
-    __u8 role;               /* enum tcptrail_role */
-    __u8 state;              /* the last one seen */
-    __u8 reset_direction;    /* enum tcptrail_reset_direction */
-    __u8 reset_state;        /* of the connection when the reset happened */
+    __u8 role;            /* enum tcptrail_role */
+    __u8 state;           /* the last one seen */
+    __u8 reset_direction; /* enum tcptrail_reset_direction */
+    __u8 reset_state;     /* of the connection when the reset happened */
     __u8 pad[7];
 };
 
@@ -125,7 +126,7 @@ struct tcptrail_socket {
     __u64 bytes_acked;    /* the kernel's: SYN of a client and FIN included */
     __u64 bytes_received; /* the kernel's: FIN included */
     __u64 bytes_retransmitted;
-    __u64 delivery_rate;  /* bytes per second; 0: not measured */
+    __u64 delivery_rate; /* bytes per second; 0: not measured */
     __u32 segments_out;
     __u32 segments_in;
     __u32 data_segments_out;
@@ -144,13 +145,13 @@ struct tcptrail_socket {
     __u32 ssthresh;
     __u32 mss;
     __u32 chrono_jiffies[3]; /* busy only, window limited, buffer limited: each apart from the others */
-    __u32 idle_jiffies;   /* since the later of the last data sent and received */
-    __u32 send_queue;     /* write_seq - snd_una: SYN and FIN count one each */
-    __u32 receive_queue;  /* rcv_nxt - copied_seq: FIN counts one */
+    __u32 idle_jiffies;      /* since the later of the last data sent and received */
+    __u32 send_queue;        /* write_seq - snd_una: SYN and FIN count one each */
+    __u32 receive_queue;     /* rcv_nxt - copied_seq: FIN counts one */
     __u32 keepalive_idle_jiffies;
-    __s32 error;          /* sk_err */
-    __s32 soft_error;     /* sk_err_soft */
-    __u32 shutdown;       /* sk_shutdown: 3 once the application has closed */
+    __s32 error;      /* sk_err */
+    __s32 soft_error; /* sk_err_soft */
+    __u32 shutdown;   /* sk_shutdown: 3 once the application has closed */
     char congestion[TCPTRAIL_NAME_LEN];
 };
 

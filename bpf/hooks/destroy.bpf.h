@@ -11,17 +11,14 @@
 
 #include "bpf/lib/emit.bpf.h"
 
-static __always_inline int socket_destroyed(struct sock *sk)
-{
-    struct tcptrail_birth *birth = store_find(sk);
-    struct tcp_sock *tp;
+static __always_inline int socket_destroyed(struct sock* sk) {
+    struct tcptrail_birth* birth = store_find(sk);
+    struct tcp_sock* tp;
     __u64 now;
 
-    if (!birth)
-        return 0;
+    if (!birth) return 0;
     tp = bpf_skc_to_tcp_sock(sk);
-    if (!tp)
-        return 0;
+    if (!tp) return 0;
     now = bpf_ktime_get_boot_ns();
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) {
         emit_end(sk, tp, birth, 0, birth->reset_ns);

@@ -8,15 +8,12 @@
 
 #include "bpf/lib/store.bpf.h"
 
-static __always_inline int error_reported(const struct sock *sk)
-{
-    struct tcptrail_birth *birth;
+static __always_inline int error_reported(const struct sock* sk) {
+    struct tcptrail_birth* birth;
 
-    if (!read_is_tcp(sk))
-        return 0;
+    if (!read_is_tcp(sk)) return 0;
     birth = store_find(sk);
-    if (birth)
-        birth->reported_error = sk->sk_err;
+    if (birth) birth->reported_error = sk->sk_err;
     return 0;
 }
 

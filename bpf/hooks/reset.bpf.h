@@ -11,22 +11,18 @@
 
 #include "bpf/lib/emit.bpf.h"
 
-static __always_inline int reset_sent(const struct sock *sk, __u32 reason)
-{
-    struct tcptrail_birth *birth;
-    struct tcp_sock *tp;
+static __always_inline int reset_sent(const struct sock* sk, __u32 reason) {
+    struct tcptrail_birth* birth;
+    struct tcp_sock* tp;
 
-    if (!sk)
-        return 0;
+    if (!sk) return 0;
     birth = store_find(sk);
-    if (!birth)
-        return 0;
+    if (!birth) return 0;
     birth->reset_direction = TCPTRAIL_RESET_SENT;
     birth->reset_reason = reason;
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) {
-        tp = bpf_skc_to_tcp_sock((void *)sk);
-        if (tp)
-            emit_end(sk, tp, birth, 0, birth->reset_ns);
+        tp = bpf_skc_to_tcp_sock((void*)sk);
+        if (tp) emit_end(sk, tp, birth, 0, birth->reset_ns);
         return 0;
     }
     birth->reset_state = birth->state;
@@ -34,12 +30,10 @@ static __always_inline int reset_sent(const struct sock *sk, __u32 reason)
     return 0;
 }
 
-static __always_inline int reset_received(const struct sock *sk)
-{
-    struct tcptrail_birth *birth = store_find(sk);
+static __always_inline int reset_received(const struct sock* sk) {
+    struct tcptrail_birth* birth = store_find(sk);
 
-    if (!birth)
-        return 0;
+    if (!birth) return 0;
     birth->reset_direction = TCPTRAIL_RESET_RECEIVED;
     birth->reset_reason = 0;
     birth->reset_state = birth->state;

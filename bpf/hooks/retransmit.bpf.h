@@ -9,22 +9,18 @@
 
 #include "bpf/lib/store.bpf.h"
 
-static __always_inline int segment_retransmitted(const struct sock *sk)
-{
-    struct tcptrail_birth *birth = store_find(sk);
+static __always_inline int segment_retransmitted(const struct sock* sk) {
+    struct tcptrail_birth* birth = store_find(sk);
     __u64 now;
 
-    if (!birth)
-        return 0;
+    if (!birth) return 0;
     now = bpf_ktime_get_boot_ns();
-    if (!birth->retransmit_first_ns)
-        birth->retransmit_first_ns = now;
+    if (!birth->retransmit_first_ns) birth->retransmit_first_ns = now;
     birth->retransmit_last_ns = now;
     return 0;
 }
 
-static __always_inline int synack_retransmitted(void)
-{
+static __always_inline int synack_retransmitted(void) {
     count(TCPTRAIL_SYNACK_RETRANSMITS);
     return 0;
 }

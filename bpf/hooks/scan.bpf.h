@@ -10,16 +10,16 @@
 #include "bpf/lib/owner.bpf.h"
 #include "bpf/lib/store.bpf.h"
 
-static __always_inline void scan_owner(struct tcptrail_owner *to, const struct sock *sk, struct task_struct *task)
-{
+static __always_inline void scan_owner(struct tcptrail_owner* to, const struct sock* sk,
+                                       struct task_struct* task) {
     owner_set_task(to, sk, task);
     to->actor.uid = ~0u; /* not asked for: the user side reads it from /proc */
     __builtin_memcpy(to->thread_name, to->actor.name, sizeof(to->thread_name));
     to->source = TCPTRAIL_OWNER_SCAN;
 }
 
-static __always_inline void scan_listener(const struct sock *sk, const struct tcp_sock *tp, struct task_struct *task)
-{
+static __always_inline void scan_listener(const struct sock* sk, const struct tcp_sock* tp,
+                                          struct task_struct* task) {
     struct tcptrail_owner owner = {};
     struct listen_port port = {};
     __u64 key = (__u64)sk;
@@ -32,8 +32,8 @@ static __always_inline void scan_listener(const struct sock *sk, const struct tc
     bpf_map_update_elem(&listen_ports, &port, &yes, BPF_ANY);
 }
 
-static __always_inline void scan_connection(struct sock *sk, const struct tcp_sock *tp, struct task_struct *task)
-{
+static __always_inline void scan_connection(struct sock* sk, const struct tcp_sock* tp,
+                                            struct task_struct* task) {
     struct tcptrail_birth birth = {};
     struct listen_port port = {};
     __u64 key = (__u64)sk;
@@ -41,49 +41,41 @@ static __always_inline void scan_connection(struct sock *sk, const struct tcp_so
     birth.cookie = bpf_get_socket_cookie(sk);
     birth.flags = TCPTRAIL_BIRTH_ADOPTED;
     birth.state = sk->__sk_common.skc_state;
-    if ((__u32)task->tgid == self_tgid && !config.include_self)
-        birth.flags |= TCPTRAIL_BIRTH_IGNORED;
+    if ((__u32)task->tgid == self_tgid && !config.include_self) birth.flags |= TCPTRAIL_BIRTH_IGNORED;
     scan_owner(&birth.owner, sk, task);
     read_addresses(&birth.addresses, sk, tp);
     port.netns = birth.addresses.netns;
     port.port = birth.addresses.local_port;
-    birth.role = birth.state != TCP_SYN_SENT && bpf_map_lookup_elem(&listen_ports, &port) ? TCPTRAIL_ROLE_SERVER
-                                                                                           : TCPTRAIL_ROLE_CLIENT;
-    if (bpf_map_update_elem(&connections, &key, &birth, BPF_NOEXIST))
-        return;
+    birth.role = birth.state != TCP_SYN_SENT && bpf_map_lookup_elem(&listen_ports, &port)
+                     ? TCPTRAIL_ROLE_SERVER
+                     : TCPTRAIL_ROLE_CLIENT;
+    if (bpf_map_update_elem(&connections, &key, &birth, BPF_NOEXIST)) return;
     count(TCPTRAIL_BIRTHS_ADOPTED);
     /* It may have ended just now, before its birth was there to be taken out. */
-    if (sk->__sk_common.skc_state == TCP_CLOSE)
-        bpf_map_delete_elem(&connections, &key);
+    if (sk->__sk_common.skc_state == TCP_CLOSE) bpf_map_delete_elem(&connections, &key);
 }
 
-static __always_inline int scan_file(const struct bpf_iter__task_file *ctx)
-{
-    struct task_struct *task = ctx->task;
-    struct file *file = ctx->file;
-    struct socket *socket;
-    struct tcp_sock *tp;
-    struct sock *sk;
+static __always_inline int scan_file(const struct bpf_iter__task_file* ctx) {
+    struct task_struct* task = ctx->task;
+    struct file* file = ctx->file;
+    struct socket* socket;
+    struct tcp_sock* tp;
+    struct sock* sk;
 
     if (ctx->meta->seq_num == 0) {
         self_tgid = bpf_get_current_pid_tgid() >> 32; /* this runs in the agent's read() */
         scan_jiffies = bpf_jiffies64();
         scan_monotonic_ns = bpf_ktime_get_ns();
     }
-    if (!task || !file)
-        return 0;
+    if (!task || !file) return 0;
     socket = bpf_sock_from_file(file);
-    if (!socket)
-        return 0;
+    if (!socket) return 0;
     sk = socket->sk;
-    if (!sk)
-        return 0;
+    if (!sk) return 0;
     tp = bpf_skc_to_tcp_sock(sk);
-    if (!tp)
-        return 0;
+    if (!tp) return 0;
     if (sk->__sk_common.skc_state == TCP_LISTEN) {
-        if (scan_pass == 1)
-            scan_listener(sk, tp, task);
+        if (scan_pass == 1) scan_listener(sk, tp, task);
     } else if (scan_pass == 2 && sk->__sk_common.skc_state != TCP_CLOSE) {
         scan_connection(sk, tp, task);
     }

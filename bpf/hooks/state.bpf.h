@@ -13,16 +13,14 @@
 #include "bpf/lib/emit.bpf.h"
 
 /* A socket's address is taken again while its birth is still there: its end was seen by no hook. */
-static __always_inline void state_clear_stale(__u64 key, __u64 now)
-{
-    struct tcptrail_birth *stale = bpf_map_lookup_elem(&connections, &key);
+static __always_inline void state_clear_stale(__u64 key, __u64 now) {
+    struct tcptrail_birth* stale = bpf_map_lookup_elem(&connections, &key);
 
-    if (stale)
-        emit_end_missed(key, stale, now);
+    if (stale) emit_end_missed(key, stale, now);
 }
 
-static __always_inline void state_insert(__u64 key, const struct tcptrail_birth *birth, __u32 counter, __u64 now)
-{
+static __always_inline void state_insert(__u64 key, const struct tcptrail_birth* birth, __u32 counter,
+                                         __u64 now) {
     long error = bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
 
     if (error == -17 /* EEXIST */) {
@@ -32,8 +30,7 @@ static __always_inline void state_insert(__u64 key, const struct tcptrail_birth 
     count(error ? TCPTRAIL_BIRTHS_NOT_STORED : counter);
 }
 
-static __always_inline void state_connect(struct sock *sk, const struct tcp_sock *tp)
-{
+static __always_inline void state_connect(struct sock* sk, const struct tcp_sock* tp) {
     struct tcptrail_birth birth = {};
     __u64 now = bpf_ktime_get_boot_ns();
 
@@ -41,19 +38,17 @@ static __always_inline void state_connect(struct sock *sk, const struct tcp_sock
     birth.opened_ns = now;
     birth.role = TCPTRAIL_ROLE_CLIENT;
     owner_set_current(&birth.owner, sk, TCPTRAIL_OWNER_CONNECT);
-    if (birth.owner.actor.pid == self_tgid && !config.include_self)
-        birth.flags = TCPTRAIL_BIRTH_IGNORED;
+    if (birth.owner.actor.pid == self_tgid && !config.include_self) birth.flags = TCPTRAIL_BIRTH_IGNORED;
     read_addresses(&birth.addresses, sk, tp);
     store_state(&birth, TCP_SYN_SENT, now);
     state_insert((__u64)sk, &birth, TCPTRAIL_BIRTHS_CLIENT, now);
 }
 
 /* The child's addresses are not set yet: they are read when it is established. */
-static __always_inline void state_child(struct sock *child, const struct tcp_sock *tp)
-{
+static __always_inline void state_child(struct sock* child, const struct tcp_sock* tp) {
     struct tcptrail_birth birth = {};
     __u64 now = bpf_ktime_get_boot_ns(), listener = owner_listener_of_clone(tp);
-    struct tcptrail_owner *owner = bpf_map_lookup_elem(&listeners, &listener);
+    struct tcptrail_owner* owner = bpf_map_lookup_elem(&listeners, &listener);
 
     birth.cookie = bpf_get_socket_cookie(child);
     birth.opened_ns = now;
@@ -61,32 +56,27 @@ static __always_inline void state_child(struct sock *child, const struct tcp_soc
     if (owner) {
         birth.owner = *owner;
         birth.owner.source = TCPTRAIL_OWNER_LISTENER;
-        if (owner->actor.pid == self_tgid && !config.include_self)
-            birth.flags = TCPTRAIL_BIRTH_IGNORED;
+        if (owner->actor.pid == self_tgid && !config.include_self) birth.flags = TCPTRAIL_BIRTH_IGNORED;
     }
     birth.owner.cgroup_id = compat_cgroup_id(child);
     store_state(&birth, TCP_SYN_RECV, now);
     state_insert((__u64)child, &birth, TCPTRAIL_BIRTHS_SERVER, now);
 }
 
-static __always_inline void state_listen(const struct sock *sk)
-{
+static __always_inline void state_listen(const struct sock* sk) {
     struct tcptrail_owner owner = {};
     __u64 key = (__u64)sk;
 
     owner_set_current(&owner, sk, TCPTRAIL_OWNER_LISTENER);
-    if (bpf_map_update_elem(&listeners, &key, &owner, BPF_ANY))
-        count(TCPTRAIL_LISTENERS_NOT_STORED);
+    if (bpf_map_update_elem(&listeners, &key, &owner, BPF_ANY)) count(TCPTRAIL_LISTENERS_NOT_STORED);
 }
 
-static __always_inline void state_established(struct tcptrail_birth *birth, const struct sock *sk,
-                                              const struct tcp_sock *tp, __u64 now)
-{
+static __always_inline void state_established(struct tcptrail_birth* birth, const struct sock* sk,
+                                              const struct tcp_sock* tp, __u64 now) {
     birth->established_ns = now;
     birth->syn_retransmits = tp->total_retrans;
     /* The first sample of a child is the time from SYN-ACK to its acknowledgement, if it was sent once. */
-    if (birth->role == TCPTRAIL_ROLE_SERVER && !tp->total_retrans)
-        birth->synack_rtt_us = tp->srtt_us >> 3;
+    if (birth->role == TCPTRAIL_ROLE_SERVER && !tp->total_retrans) birth->synack_rtt_us = tp->srtt_us >> 3;
     /* A reset that was sent for somebody else's segment did not end this connection. */
     birth->reset_direction = TCPTRAIL_RESET_NONE;
     read_addresses(&birth->addresses, sk, tp);
@@ -98,34 +88,31 @@ static __always_inline void state_established(struct tcptrail_birth *birth, cons
  * these states leave a mark: an error, a reset, the peer's FIN (SOCK_DONE) or an orphan's TIME_WAIT
  * (SOCK_DEAD; close() marks it only later).
  */
-static __always_inline bool state_is_local_abort(const struct sock *sk, const struct tcptrail_birth *birth, int from)
-{
-    if (sk->sk_err || birth->reset_direction != TCPTRAIL_RESET_NONE)
-        return false;
+static __always_inline bool state_is_local_abort(const struct sock* sk, const struct tcptrail_birth* birth,
+                                                 int from) {
+    if (sk->sk_err || birth->reset_direction != TCPTRAIL_RESET_NONE) return false;
     switch (from) {
-    case TCP_ESTABLISHED:
-    case TCP_CLOSE_WAIT:
-    case TCP_SYN_RECV:
-        return true;
-    case TCP_FIN_WAIT1:
-    case TCP_FIN_WAIT2:
-        return !read_flag(sk, SOCK_DEAD) && !read_flag(sk, SOCK_DONE);
-    default:
-        return false;
+        case TCP_ESTABLISHED:
+        case TCP_CLOSE_WAIT:
+        case TCP_SYN_RECV:
+            return true;
+        case TCP_FIN_WAIT1:
+        case TCP_FIN_WAIT2:
+            return !read_flag(sk, SOCK_DEAD) && !read_flag(sk, SOCK_DONE);
+        default:
+            return false;
     }
 }
 
-static __always_inline void state_close(struct sock *sk, const struct tcp_sock *tp, int from)
-{
-    struct tcptrail_birth *birth = store_find(sk);
+static __always_inline void state_close(struct sock* sk, const struct tcp_sock* tp, int from) {
+    struct tcptrail_birth* birth = store_find(sk);
     __u64 now = bpf_ktime_get_boot_ns();
 
     if (!birth) {
         emit_end_without_birth(sk, tp, from, now);
         return;
     }
-    if (birth->state != from)
-        birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
+    if (birth->state != from) birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
     bool aborted = state_is_local_abort(sk, birth, from);
     /* Abandoned, aborted or killed (ss -K): this runs in the call that did it. */
     if (aborted || (from == TCP_SYN_SENT && !sk->sk_err) || sk->sk_err == ECONNABORTED)
@@ -141,16 +128,13 @@ static __always_inline void state_close(struct sock *sk, const struct tcp_sock *
     emit_end(sk, tp, birth, 0, now);
 }
 
-static __always_inline void state_step(const struct sock *sk, const struct tcp_sock *tp, int from, int to)
-{
-    struct tcptrail_birth *birth = store_find(sk);
+static __always_inline void state_step(const struct sock* sk, const struct tcp_sock* tp, int from, int to) {
+    struct tcptrail_birth* birth = store_find(sk);
     __u64 now;
 
-    if (!birth)
-        return;
+    if (!birth) return;
     now = bpf_ktime_get_boot_ns();
-    if (birth->state != from)
-        birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
+    if (birth->state != from) birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
     store_state(birth, to, now);
     if (to == TCP_ESTABLISHED)
         state_established(birth, sk, tp, now);
@@ -158,16 +142,13 @@ static __always_inline void state_step(const struct sock *sk, const struct tcp_s
         owner_set_current_actor(&birth->ended_by);
 }
 
-static __always_inline int state_changed(struct sock *sk, int from, int to)
-{
-    struct tcp_sock *tp;
+static __always_inline int state_changed(struct sock* sk, int from, int to) {
+    struct tcp_sock* tp;
     __u64 key = (__u64)sk;
 
-    if (!read_is_tcp(sk) || from == to)
-        return 0;
+    if (!read_is_tcp(sk) || from == to) return 0;
     tp = bpf_skc_to_tcp_sock(sk);
-    if (!tp)
-        return 0;
+    if (!tp) return 0;
     if (to == TCP_SYN_SENT)
         state_connect(sk, tp);
     else if (from == TCP_LISTEN && to == TCP_SYN_RECV)

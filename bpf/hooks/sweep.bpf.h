@@ -14,27 +14,22 @@
 /* A local abort completes within the call that began it; older than this it was not completed. */
 #define SWEEP_ENDING_NS 1000000000ull
 
-static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth *birth, __u64 now)
-{
-    struct sock *sk = (struct sock *)key;
+static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth* birth, __u64 now) {
+    struct sock* sk = (struct sock*)key;
     __u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
     __u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
 
-    if (birth->flags & TCPTRAIL_BIRTH_ENDING)
-        return now - birth->reset_ns > SWEEP_ENDING_NS;
+    if (birth->flags & TCPTRAIL_BIRTH_ENDING) return now - birth->reset_ns > SWEEP_ENDING_NS;
     return cookie != birth->cookie || state == TCP_CLOSE;
 }
 
-static __always_inline int sweep_birth(const struct bpf_iter__bpf_map_elem *ctx)
-{
-    struct tcptrail_birth *birth = ctx->value;
+static __always_inline int sweep_birth(const struct bpf_iter__bpf_map_elem* ctx) {
+    struct tcptrail_birth* birth = ctx->value;
     __u64 *key = ctx->key, sk, now = bpf_ktime_get_boot_ns();
 
-    if (!key || !birth)
-        return 0;
+    if (!key || !birth) return 0;
     sk = *key;
-    if (sweep_is_gone(sk, birth, now))
-        emit_end_missed(sk, birth, now);
+    if (sweep_is_gone(sk, birth, now)) emit_end_missed(sk, birth, now);
     return 0;
 }
 

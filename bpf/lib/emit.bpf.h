@@ -15,17 +15,15 @@
  * before our own record counts; two CPUs that pass the mark at once may both miss it, which the
  * timer and the next mark make good.
  */
-static __always_inline __u64 emit_wakeup(void)
-{
+static __always_inline __u64 emit_wakeup(void) {
     __u64 fill = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
     __u64 before = fill - sizeof(struct tcptrail_record) - BPF_RINGBUF_HDR_SZ;
 
     return fill >> config.wake_shift != before >> config.wake_shift ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline struct tcptrail_record *emit_reserve(void)
-{
-    struct tcptrail_record *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+static __always_inline struct tcptrail_record* emit_reserve(void) {
+    struct tcptrail_record* record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 
     if (record) {
         record->version = TCPTRAIL_RECORD_VERSION;
@@ -34,8 +32,7 @@ static __always_inline struct tcptrail_record *emit_reserve(void)
     return record;
 }
 
-static __always_inline void emit_submit(struct tcptrail_record *record)
-{
+static __always_inline void emit_submit(struct tcptrail_record* record) {
     count(TCPTRAIL_SUBMITTED);
     bpf_ringbuf_submit(record, emit_wakeup());
 }
@@ -44,20 +41,17 @@ static __always_inline void emit_submit(struct tcptrail_record *record)
  * The end of a connection whose birth is in the map. The record is filled before the birth is
  * deleted: the map reuses the memory at once.
  */
-static __always_inline void emit_end(const struct sock *sk, const struct tcp_sock *tp, struct tcptrail_birth *birth,
-                                     __u32 flags, __u64 now)
-{
+static __always_inline void emit_end(const struct sock* sk, const struct tcp_sock* tp,
+                                     struct tcptrail_birth* birth, __u32 flags, __u64 now) {
     __u64 key = (__u64)sk;
 
     if (birth->flags & TCPTRAIL_BIRTH_IGNORED) {
-        if (!bpf_map_delete_elem(&connections, &key))
-            count(TCPTRAIL_IGNORED);
+        if (!bpf_map_delete_elem(&connections, &key)) count(TCPTRAIL_IGNORED);
         return;
     }
-    struct tcptrail_record *record = emit_reserve();
+    struct tcptrail_record* record = emit_reserve();
     if (!record) {
-        if (!bpf_map_delete_elem(&connections, &key))
-            count(TCPTRAIL_LOST_RING_FULL);
+        if (!bpf_map_delete_elem(&connections, &key)) count(TCPTRAIL_LOST_RING_FULL);
         return;
     }
     record->flags = flags | read_socket_flags(sk, tp);
@@ -65,8 +59,7 @@ static __always_inline void emit_end(const struct sock *sk, const struct tcp_soc
     __builtin_memcpy(&record->birth, birth, sizeof(*birth));
     read_addresses(&record->birth.addresses, sk, tp);
     read_socket(&record->socket, sk, tp);
-    if (compat_rto_count(tp, &record->socket.rto_count))
-        record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
+    if (compat_rto_count(tp, &record->socket.rto_count)) record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
     if (!bpf_map_delete_elem(&connections, &key))
         emit_submit(record);
     else
@@ -74,11 +67,10 @@ static __always_inline void emit_end(const struct sock *sk, const struct tcp_soc
 }
 
 /* The end of a connection of which no birth is known. */
-static __always_inline void emit_end_without_birth(struct sock *sk, const struct tcp_sock *tp, __u8 last_state,
-                                                   __u64 now)
-{
+static __always_inline void emit_end_without_birth(struct sock* sk, const struct tcp_sock* tp,
+                                                   __u8 last_state, __u64 now) {
     count(TCPTRAIL_ENDS_WITHOUT_BIRTH);
-    struct tcptrail_record *record = emit_reserve();
+    struct tcptrail_record* record = emit_reserve();
     if (!record) {
         count(TCPTRAIL_LOST_RING_FULL);
         return;
@@ -92,16 +84,14 @@ static __always_inline void emit_end_without_birth(struct sock *sk, const struct
     record->ended_ns = now;
     read_addresses(&record->birth.addresses, sk, tp);
     read_socket(&record->socket, sk, tp);
-    if (compat_rto_count(tp, &record->socket.rto_count))
-        record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
+    if (compat_rto_count(tp, &record->socket.rto_count)) record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
     emit_submit(record);
 }
 
 /* A birth whose socket is gone without an end that anybody saw. Tells what is known of it. */
-static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_birth *birth, __u64 now)
-{
+static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_birth* birth, __u64 now) {
     bool ignored = birth->flags & TCPTRAIL_BIRTH_IGNORED;
-    struct tcptrail_record *record = ignored ? NULL : emit_reserve();
+    struct tcptrail_record* record = ignored ? NULL : emit_reserve();
 
     if (record) {
         record->flags = TCPTRAIL_RECORD_END_MISSED;
@@ -110,8 +100,7 @@ static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_bir
         __builtin_memset(&record->socket, 0, sizeof(record->socket));
     }
     if (bpf_map_delete_elem(&connections, &key)) {
-        if (record)
-            bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+        if (record) bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
         return;
     }
     if (ignored) {

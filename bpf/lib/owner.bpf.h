@@ -9,27 +9,25 @@
 #include "bpf/lib/read.bpf.h"
 
 /* The process of a task, named by its thread group's leader. */
-static __always_inline void owner_set_actor(struct tcptrail_actor *to, struct task_struct *task)
-{
+static __always_inline void owner_set_actor(struct tcptrail_actor* to, struct task_struct* task) {
     to->pid = task->tgid;
     bpf_probe_read_kernel(to->name, sizeof(to->name), task->group_leader->comm);
 }
 
-static __always_inline void owner_set_task(struct tcptrail_owner *to, const struct sock *sk, struct task_struct *task)
-{
+static __always_inline void owner_set_task(struct tcptrail_owner* to, const struct sock* sk,
+                                           struct task_struct* task) {
     owner_set_actor(&to->actor, task);
     to->start_ns = task->group_leader->start_boottime;
     to->cgroup_id = compat_cgroup_id(sk);
 }
 
-static __always_inline void owner_set_current_actor(struct tcptrail_actor *to)
-{
+static __always_inline void owner_set_current_actor(struct tcptrail_actor* to) {
     owner_set_actor(to, bpf_get_current_task_btf());
     to->uid = (__u32)bpf_get_current_uid_gid();
 }
 
-static __always_inline void owner_set_current(struct tcptrail_owner *to, const struct sock *sk, __u32 source)
-{
+static __always_inline void owner_set_current(struct tcptrail_owner* to, const struct sock* sk,
+                                              __u32 source) {
     owner_set_task(to, sk, bpf_get_current_task_btf());
     to->actor.uid = (__u32)bpf_get_current_uid_gid();
     bpf_get_current_comm(to->thread_name, sizeof(to->thread_name));
@@ -43,8 +41,7 @@ static __always_inline void owner_set_current(struct tcptrail_owner *to, const s
  * ever used as a key into `listeners`, so that a kernel in which this does not hold finds nothing
  * rather than something wrong.
  */
-static __always_inline __u64 owner_listener_of_clone(const struct tcp_sock *child)
-{
+static __always_inline __u64 owner_listener_of_clone(const struct tcp_sock* child) {
     return (__u64)child->tsq_node.next - bpf_core_field_offset(child->tsq_node);
 }
 

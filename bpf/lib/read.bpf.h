@@ -8,13 +8,11 @@
 #include "bpf/abi/record.h"
 #include "bpf/compat.bpf.h"
 
-static __always_inline bool read_flag(const struct sock *sk, int bit)
-{
+static __always_inline bool read_flag(const struct sock* sk, int bit) {
     return sk->__sk_common.skc_flags & (1ul << bit);
 }
 
-static __always_inline bool read_is_tcp(const struct sock *sk)
-{
+static __always_inline bool read_is_tcp(const struct sock* sk) {
     return sk->sk_protocol == IPPROTO_TCP;
 }
 
@@ -22,17 +20,16 @@ static __always_inline bool read_is_tcp(const struct sock *sk)
  * inet_sport and not skc_num: inet_put_port() zeroes skc_num before the last change of an active
  * close, and leaves inet_sport.
  */
-static __always_inline void read_addresses(struct tcptrail_addresses *to, const struct sock *sk,
-                                           const struct tcp_sock *tp)
-{
+static __always_inline void read_addresses(struct tcptrail_addresses* to, const struct sock* sk,
+                                           const struct tcp_sock* tp) {
     to->family = sk->__sk_common.skc_family;
     to->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
     to->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
     to->netns = sk->__sk_common.skc_net.net->ns.inum;
     to->ifindex = sk->__sk_common.skc_bound_dev_if;
     if (to->family == AF_INET) {
-        *(__u32 *)to->local = sk->__sk_common.skc_rcv_saddr;
-        *(__u32 *)to->remote = sk->__sk_common.skc_daddr;
+        *(__u32*)to->local = sk->__sk_common.skc_rcv_saddr;
+        *(__u32*)to->remote = sk->__sk_common.skc_daddr;
     } else {
         bpf_probe_read_kernel(to->local, sizeof(to->local), &sk->__sk_common.skc_v6_rcv_saddr);
         bpf_probe_read_kernel(to->remote, sizeof(to->remote), &sk->__sk_common.skc_v6_daddr);
@@ -40,8 +37,7 @@ static __always_inline void read_addresses(struct tcptrail_addresses *to, const 
 }
 
 /* A running chrono counts up to now: tcp_get_info_chrono_stats(). */
-static __always_inline void read_chronos(struct tcptrail_socket *to, const struct tcp_sock *tp, __u32 now)
-{
+static __always_inline void read_chronos(struct tcptrail_socket* to, const struct tcp_sock* tp, __u32 now) {
     __u32 type = compat_chrono_type(tp), running = now - tp->chrono_start;
 
     to->chrono_jiffies[0] = tp->chrono_stat[0] + (type == 1 ? running : 0);
@@ -50,25 +46,22 @@ static __always_inline void read_chronos(struct tcptrail_socket *to, const struc
 }
 
 /* The later of the last data sent and received. Jiffies wrap: compared by difference. */
-static __always_inline __u32 read_idle(const struct tcp_sock *tp, __u32 now)
-{
+static __always_inline __u32 read_idle(const struct tcp_sock* tp, __u32 now) {
     __u32 sent = now - tp->lsndtime, received = now - tp->inet_conn.icsk_ack.lrcvtime;
 
     return sent < received ? sent : received;
 }
 
 /* tcp_compute_delivery_rate() */
-static __always_inline __u64 read_delivery_rate(const struct tcp_sock *tp)
-{
+static __always_inline __u64 read_delivery_rate(const struct tcp_sock* tp) {
     __u64 interval = tp->rate_interval_us;
 
     return interval ? (__u64)tp->rate_delivered * tp->mss_cache * 1000000 / interval : 0;
 }
 
 /* What tcp_sock has counted. Writes every byte of `to`. */
-static __always_inline void read_socket(struct tcptrail_socket *to, const struct sock *sk,
-                                        const struct tcp_sock *tp)
-{
+static __always_inline void read_socket(struct tcptrail_socket* to, const struct sock* sk,
+                                        const struct tcp_sock* tp) {
     __u32 now = (__u32)bpf_jiffies64();
 
     to->bytes_sent = tp->bytes_sent;
@@ -96,9 +89,8 @@ static __always_inline void read_socket(struct tcptrail_socket *to, const struct
     to->idle_jiffies = read_idle(tp, now);
     to->send_queue = tp->write_seq - tp->snd_una;
     to->receive_queue = tp->rcv_nxt - tp->copied_seq;
-    to->keepalive_idle_jiffies = tp->keepalive_time
-                                     ? tp->keepalive_time
-                                     : sk->__sk_common.skc_net.net->ipv4.sysctl_tcp_keepalive_time;
+    to->keepalive_idle_jiffies =
+        tp->keepalive_time ? tp->keepalive_time : sk->__sk_common.skc_net.net->ipv4.sysctl_tcp_keepalive_time;
     to->error = sk->sk_err;
     to->soft_error = sk->sk_err_soft;
     to->shutdown = sk->sk_shutdown;
@@ -107,22 +99,15 @@ static __always_inline void read_socket(struct tcptrail_socket *to, const struct
 }
 
 /* Bits of enum tcptrail_record_flag that tell of the socket. */
-static __always_inline __u32 read_socket_flags(const struct sock *sk, const struct tcp_sock *tp)
-{
+static __always_inline __u32 read_socket_flags(const struct sock* sk, const struct tcp_sock* tp) {
     __u32 flags = 0;
 
-    if (read_flag(sk, SOCK_DEAD))
-        flags |= TCPTRAIL_RECORD_ORPHAN;
-    if (read_flag(sk, SOCK_DONE))
-        flags |= TCPTRAIL_RECORD_FIN_RECEIVED;
-    if (read_flag(sk, SOCK_KEEPOPEN))
-        flags |= TCPTRAIL_RECORD_KEEPALIVE;
-    if (BPF_CORE_READ_BITFIELD(tp, nonagle) & TCP_NAGLE_OFF)
-        flags |= TCPTRAIL_RECORD_NODELAY;
-    if (BPF_CORE_READ_BITFIELD(tp, syn_data_acked))
-        flags |= TCPTRAIL_RECORD_FAST_OPEN;
-    if (compat_is_mptcp(tp))
-        flags |= TCPTRAIL_RECORD_MPTCP;
+    if (read_flag(sk, SOCK_DEAD)) flags |= TCPTRAIL_RECORD_ORPHAN;
+    if (read_flag(sk, SOCK_DONE)) flags |= TCPTRAIL_RECORD_FIN_RECEIVED;
+    if (read_flag(sk, SOCK_KEEPOPEN)) flags |= TCPTRAIL_RECORD_KEEPALIVE;
+    if (BPF_CORE_READ_BITFIELD(tp, nonagle) & TCP_NAGLE_OFF) flags |= TCPTRAIL_RECORD_NODELAY;
+    if (BPF_CORE_READ_BITFIELD(tp, syn_data_acked)) flags |= TCPTRAIL_RECORD_FAST_OPEN;
+    if (compat_is_mptcp(tp)) flags |= TCPTRAIL_RECORD_MPTCP;
     return flags;
 }
 

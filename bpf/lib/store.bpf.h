@@ -6,29 +6,25 @@
 #include "bpf/lib/read.bpf.h"
 #include "bpf/maps.bpf.h"
 
-static __always_inline void count(__u32 counter)
-{
-    __u64 *value = bpf_map_lookup_elem(&counters, &counter);
+static __always_inline void count(__u32 counter) {
+    __u64* value = bpf_map_lookup_elem(&counters, &counter);
 
     if (value)
         __sync_fetch_and_add(value, 1); /* atomic: a softirq's hook may interrupt another's on this CPU */
 }
 
-static __always_inline struct tcptrail_birth *store_find(const struct sock *sk)
-{
+static __always_inline struct tcptrail_birth* store_find(const struct sock* sk) {
     __u64 key = (__u64)sk;
 
     return bpf_map_lookup_elem(&connections, &key);
 }
 
 /* Appends a state to the timeline. `birth` may be on the stack or in the map. */
-static __always_inline void store_state(struct tcptrail_birth *birth, __u8 state, __u64 now)
-{
+static __always_inline void store_state(struct tcptrail_birth* birth, __u8 state, __u64 now) {
     __u32 n = birth->timeline_len;
 
     birth->state = state;
-    if (n >= TCPTRAIL_TIMELINE_LEN)
-        return;
+    if (n >= TCPTRAIL_TIMELINE_LEN) return;
     birth->timeline[n & (TCPTRAIL_TIMELINE_LEN - 1)] = (now - birth->opened_ns) << 4 | state;
     birth->timeline_len = n + 1;
 }

@@ -97,7 +97,7 @@ TEST_CASE("case 6: nobody answers the SYN and the kernel gives up", "[kernel]") 
     });
 }
 
-TEST_CASE("case 6: the timeouts of an unanswered SYN are counted", "[kernel][later]") {
+TEST_CASE("case 6: the timeouts of an unanswered SYN are counted", "[kernel][.later]") {
     scenario([] {
         Wire wire;
         wire.client().sysctl("net.ipv4.tcp_syn_retries", "1");
@@ -205,7 +205,7 @@ TEST_CASE("case 9: a router answers the SYN with ICMP", "[kernel]") {
     });
 }
 
-TEST_CASE("case 10: the host's own routes refuse before a SYN is sent", "[kernel][later]") {
+TEST_CASE("case 10: the host's own routes refuse before a SYN is sent", "[kernel][.later]") {
     struct Route {
         const char* kind;
         int error;
@@ -269,7 +269,7 @@ TEST_CASE("case 11: no local port is left", "[kernel]") {
     });
 }
 
-TEST_CASE("case 12: a cgroup's BPF program denies the connect", "[kernel][later]") {
+TEST_CASE("case 12: a cgroup's BPF program denies the connect", "[kernel][.later]") {
     scenario([] {
         Netns net;
         const CgroupFolder cgroup("denied");

@@ -180,7 +180,7 @@ TEST_CASE("case 16: a write to a connection that the server has closed after 2 s
     });
 }
 
-TEST_CASE("case 16: how long it was idle before that write", "[kernel][later]") {
+TEST_CASE("case 16: how long it was idle before that write", "[kernel][.later]") {
     scenario([] {
         const StaleWrite stale = write_to_closed_connection();
         const uint64_t idle_us = stale.told.client.number("idle_us").value_or(0);

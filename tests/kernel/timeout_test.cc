@@ -83,7 +83,7 @@ TEST_CASE("case 17: an idle connection is dropped in silence and the client writ
     });
 }
 
-TEST_CASE("case 17: how long it was idle before that write, and its timeouts", "[kernel][later]") {
+TEST_CASE("case 17: how long it was idle before that write, and its timeouts", "[kernel][.later]") {
     scenario([] {
         const Cut cut = cut_the_wire(AF_INET, 2000, nothing, write_50);
         const uint64_t idle_us = cut.told.client.number("idle_us").value_or(0);

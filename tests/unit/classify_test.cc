@@ -36,8 +36,9 @@ tcptrail_record client(std::initializer_list<uint8_t> states) {
     return record;
 }
 
-constexpr uint8_t est = tcp_established, syn = tcp_syn_sent, fw1 = tcp_fin_wait1, fw2 = tcp_fin_wait2, cw = tcp_close_wait,
-                  la = tcp_last_ack, closing = tcp_closing, done = tcp_close, rcv = tcp_syn_recv;
+constexpr uint8_t est = tcp_established, syn = tcp_syn_sent, fw1 = tcp_fin_wait1, fw2 = tcp_fin_wait2,
+                  cw = tcp_close_wait, la = tcp_last_ack, closing = tcp_closing, done = tcp_close,
+                  rcv = tcp_syn_recv;
 
 }  // namespace
 
@@ -198,36 +199,56 @@ TEST_CASE("classify: what was not seen is not told", "[unit]") {
 // The full product: whatever the kernel tells, outcome and end fit together.
 TEST_CASE("classify: every state with every event", "[unit]") {
     const std::vector<std::vector<uint8_t>> lives = {
-        {syn}, {rcv}, {syn, est}, {rcv, est}, {syn, rcv, est}, {syn, est, fw1}, {syn, est, fw1, fw2},
-        {syn, est, fw1, closing}, {syn, est, cw}, {syn, est, cw, la}, {}, {est}, {fw2}, {cw}, {la}, {closing},
+        {syn},
+        {rcv},
+        {syn, est},
+        {rcv, est},
+        {syn, rcv, est},
+        {syn, est, fw1},
+        {syn, est, fw1, fw2},
+        {syn, est, fw1, closing},
+        {syn, est, cw},
+        {syn, est, cw, la},
+        {},
+        {est},
+        {fw2},
+        {cw},
+        {la},
+        {closing},
     };
-    const int errors[] = {0, ECONNRESET, EPIPE, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EACCES, ECONNABORTED};
+    const int errors[] = {0,           ECONNRESET, EPIPE,       ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH,
+                          ENETUNREACH, EACCES,     ECONNABORTED};
     for (const auto& life : lives)
         for (const int error : errors)
             for (uint8_t reset = 0; reset <= 2; ++reset)
                 for (unsigned bits = 0; bits < 64; ++bits)
-                    for (const uint8_t role : {TCPTRAIL_ROLE_UNKNOWN, TCPTRAIL_ROLE_CLIENT, TCPTRAIL_ROLE_SERVER}) {
+                    for (const uint8_t role :
+                         {TCPTRAIL_ROLE_UNKNOWN, TCPTRAIL_ROLE_CLIENT, TCPTRAIL_ROLE_SERVER}) {
                         auto record = make_record(role);
-                        for (const uint8_t state : life) walk(record, {state});
+                        for (const uint8_t state : life)
+                            walk(record, {state});
                         if (life.empty() || life[0] == est || life[0] > rcv) record.birth.established_ns = 0;
                         record.socket.error = error;
                         record.birth.reset_direction = reset;
                         record.birth.reset_state = record.birth.state;
                         record.socket.send_queue = bits & 1;
-                        record.flags = (bits & 2 ? TCPTRAIL_RECORD_ORPHAN : 0) | (bits & 4 ? TCPTRAIL_RECORD_FIN_RECEIVED : 0) |
+                        record.flags = (bits & 2 ? TCPTRAIL_RECORD_ORPHAN : 0) |
+                                       (bits & 4 ? TCPTRAIL_RECORD_FIN_RECEIVED : 0) |
                                        (bits & 8 ? TCPTRAIL_RECORD_END_MISSED : 0);
                         record.birth.flags = bits & 16 ? TCPTRAIL_BIRTH_ENDING : 0;
                         record.socket.segments_out = bits & 32 ? 1 : 0;
                         const Verdict v = judge(record);
                         const bool gone = bits & 8;
-                        INFO("state " << int(record.birth.state) << " error " << error << " reset " << int(reset) << " bits " << bits);
+                        INFO("state " << int(record.birth.state) << " error " << error << " reset "
+                                      << int(reset) << " bits " << bits);
                         if (gone) {
                             REQUIRE(v.end == End::unspecified);
                         } else {
                             REQUIRE((v.outcome == Outcome::established) == (v.end != End::not_established));
                             REQUIRE(v.outcome != Outcome::unspecified);
                         }
-                        if (v.end == End::local_close || v.end == End::remote_close || v.end == End::simultaneous_close)
+                        if (v.end == End::local_close || v.end == End::remote_close ||
+                            v.end == End::simultaneous_close)
                             REQUIRE(v.error == 0);
                         if (v.outcome == Outcome::abandoned) REQUIRE(v.error == 0);
                     }

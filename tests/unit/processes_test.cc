@@ -91,7 +91,7 @@ TEST_CASE("processes: of another that has the pid by now nothing is told", "[uni
 
 TEST_CASE("processes: the name in stat can hold anything", "[unit]") {
     const Proc proc;
-    for (const std::string& name : {"a b", "((", "))", ") S 1 2 3", "x) R 0 (y", ""}) {
+    for (const std::string name : {"a b", "((", "))", ") S 1 2 3", "x) R 0 (y", ""}) {
         INFO(name);
         proc.add(42, 5000, "/usr/bin/curl", "0::/\n", name);
         CHECK(Processes(proc.path(), 8).find(42, ns_of(5000), "curl").executable == "/usr/bin/curl");
@@ -101,7 +101,7 @@ TEST_CASE("processes: the name in stat can hold anything", "[unit]") {
 TEST_CASE("processes: stat that cannot be read is nobody's", "[unit]") {
     const Proc proc;
     proc.add(42, 5000, "/usr/bin/curl");
-    for (const std::string& stat : {"", "42 (curl", "42 (curl) S 1 2", "42 (curl) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 x"}) {
+    for (const std::string stat : {"", "42 (curl", "42 (curl) S 1 2", "42 (curl) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 x"}) {
         INFO(stat);
         std::ofstream(proc.path() + "/42/stat", std::ios::trunc) << stat;
         CHECK(Processes(proc.path(), 8).find(42, ns_of(5000), "curl").executable.empty());

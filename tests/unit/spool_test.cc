@@ -142,6 +142,13 @@ std::string read_file(const std::string& path) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// Its first bytes.
+std::string read_file(const std::string& path, size_t length) {
+    std::string bytes(length, '\0');
+    std::ifstream(path, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(length));
+    return bytes;
+}
+
 }  // namespace
 
 TEST_CASE("a payload tells back what was put into it") {
@@ -513,8 +520,8 @@ TEST_CASE("a flipped byte anywhere costs little, and is counted") {
         CHECK(stats.held == 0);
         CHECK(stats.released == values.size());
         if (stats.files_set_aside == 0) CHECK(values.size() + stats.damaged == whole.size());
-        // A header page holds the way to all others; any other page costs what lies on it.
-        if (at > 8192) CHECK(values.size() > whole.size() / 3);
+        // The first two pages hold the way to all others; any other page costs what lies on it.
+        if (at >= 2 * 8192) CHECK(values.size() > whole.size() / 3);
         // What came after it works.
         REQUIRE(open.spool->append(messages(1000, 2)));
         CHECK(drain(open).size() == 2);
@@ -807,7 +814,11 @@ TEST_CASE("two threads: each event is delivered or counted as evicted, never bot
             FAIL(appended.error().message);
     done = true;
     transmit.join();
-    REQUIRE(open.spool->maintain());
+    // The checkpointer may have its turn.
+    for (int i = 0; open.spool->stats().held > 0 && i < 1000; i++) {
+        REQUIRE(open.spool->maintain());
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
     const auto stats = open.spool->stats();
     CHECK(ordered);
     CHECK(stats.in == 15'000);
@@ -820,27 +831,36 @@ TEST_CASE("two threads: each event is delivered or counted as evicted, never bot
 TEST_CASE("a large log is copied and begun anew while both sides work") {
     TemporaryFolder folder;
     Open open = open_spool(options_in(folder.path(), 4u << 20));
-    const auto begin = std::chrono::steady_clock::now();
-    uintmax_t largest = 0;
-    uint64_t bytes = 0;
+    // The log's header has two numbers that change each time it begins anew.
+    auto salt = [&folder] { return read_file(folder.file() + "-wal", 24).substr(16); };
+    REQUIRE(open.spool->append(messages(0, 1)));
+    const std::string first = salt();
     size_t delivered = 0;
-    for (int i = 0; std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(3500); i++) {
-        const auto list = messages(i * 100, 100, 1000);
-        REQUIRE(open.spool->append(list));
-        bytes += 100'000;
+    int restarts = 0;
+    std::string last = first;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    for (int i = 0; restarts < 2 && std::chrono::steady_clock::now() < end; i++) {
+        REQUIRE(open.spool->append(messages(i * 100, 100, 1000)));
         while (auto batch = open.reader->next()) {
             if (!*batch) break;
             delivered += (*batch)->messages.size();
             open.reader->release((*batch)->id);
         }
-        largest = std::max(largest, fs::file_size(folder.file() + "-wal"));
+        if (i % 50 == 0 && salt() != last) {
+            last = salt();
+            restarts++;
+        }
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
-    INFO(bytes << " bytes appended, log " << largest);
-    REQUIRE(open.spool->maintain());
+    CHECK(restarts == 2);
+    // What had to wait for its turn is written now.
+    for (int i = 0; open.spool->stats().memory_bytes > 0 && i < 1000; i++) {
+        REQUIRE(open.spool->maintain());
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    delivered += drain(open).size();
     const auto stats = open.spool->stats();
+    CHECK(stats.held == 0);
+    CHECK(stats.released == delivered);
     CHECK(balanced(stats));
-    CHECK(stats.held == open.spool->stats().in - delivered - stats.evicted);
-    CHECK(bytes > 60'000'000);
-    CHECK(largest < bytes / 2 + (40u << 20));
 }
