@@ -26,12 +26,11 @@ Result<std::unique_ptr<Pipeline>> Pipeline::start(const Config& config, Sink sin
 void Pipeline::on_record(const tcptrail_record& record) {
     const connections::Connection connection = connections::connection_of(record, kernel_, boot_to_unix_);
     const context::Identity identity = context_.find(connection.owner);
-    sink_(encoder_.encode(connection, identity, now_unix_));
+    sink_(encoder_.encode(connection, identity, unix_nanos()));
 }
 
 Result<uint64_t> Pipeline::drain() {
     boot_to_unix_ = boot_to_unix_offset();
-    now_unix_ = unix_nanos();
     return capture_->drain();
 }
 

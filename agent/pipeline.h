@@ -64,7 +64,6 @@ private:
     connections::Kernel kernel_;
     std::unique_ptr<capture::Capture> capture_;
     uint64_t boot_to_unix_ = 0;  // as of this drain
-    uint64_t now_unix_ = 0;
 };
 
 }  // namespace tcptrail

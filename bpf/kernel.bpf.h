@@ -17,6 +17,7 @@
 #define IPPROTO_TCP 6
 #define ECONNABORTED 103
 #define TCP_NAGLE_OFF 1
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 
 /* enum sock_flags of include/net/sock.h: bits of skc_flags. Unchanged since Linux 2.6. */
 #define SOCK_DEAD 0
@@ -179,6 +180,7 @@ struct sk_buff;
 struct bpf_map;
 
 struct task_struct {
+    unsigned int flags;
     int tgid;
     struct task_struct* group_leader;
     __u64 start_boottime;

@@ -7,6 +7,8 @@
 #include <sys/capability.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstdarg>
@@ -31,17 +33,31 @@ std::string& libbpf_words() {
 
 int keep_libbpf_words(libbpf_print_level level, const char* format, va_list arguments) {
     if (level != LIBBPF_WARN) return 0;
-    char line[512];
-    const int length = vsnprintf(line, sizeof line, format, arguments);
+    static thread_local std::array<char, 1 << 16> line;  // the verifier's log comes as one message
+    const int length = vsnprintf(line.data(), line.size(), format, arguments);
     std::string& words = libbpf_words();
-    if (words.size() < 4096) words += line;
+    if (words.size() < line.size()) words += line.data();
     return length;
 }
 
-std::string first_libbpf_line() {
+// libbpf's headline, and the last thing that the verifier said, if it is what refused.
+std::string libbpf_reason() {
     const std::string& words = libbpf_words();
-    std::string line = words.substr(0, words.find('\n'));
-    return line.empty() ? std::string("no reason given") : line;
+    std::string reason = words.substr(0, words.find('\n'));
+    if (const size_t end = words.find("\nprocessed "); end != std::string::npos && end > 0) {
+        const size_t begin = words.rfind('\n', end - 1);
+        reason += "; the verifier: " + words.substr(begin + 1, end - begin - 1);
+    }
+    return reason.empty() ? std::string("no reason given") : reason;
+}
+
+// The program that libbpf's words say was refused, or empty: "prog 'NAME': BPF program load failed".
+std::string refused_program() {
+    const std::string& words = libbpf_words();
+    const size_t failed = words.find("': BPF program load failed");
+    if (failed == std::string::npos) return {};
+    const size_t begin = words.rfind('\'', failed - 1);
+    return begin == std::string::npos ? std::string() : words.substr(begin + 1, failed - begin - 1);
 }
 
 bool has_capability(cap_value_t capability) {
@@ -65,7 +81,7 @@ std::unexpected<Error> refused(const std::string& what, int error) {
                             "; run as root or give the program these capabilities",
                         ExitCode::no_permission);
     }
-    return fail(what + ": " + strerror(error) + " (" + first_libbpf_line() + ")", ExitCode::unavailable);
+    return fail(what + ": " + strerror(error) + " (" + libbpf_reason() + ")", ExitCode::unavailable);
 }
 
 Result<> run_iterator(bpf_link* link, const char* name) {
@@ -94,14 +110,31 @@ Result<std::unique_ptr<Programs>> Programs::load(const Options& options) {
     std::unique_ptr<Programs> programs(new Programs);
     auto types = read_kernel_types(options);
     if (!types) return std::unexpected(std::move(types.error()));
-    if (auto opened = programs->open(options); !opened) return std::unexpected(std::move(opened.error()));
-    programs->choose(*types);
-    libbpf_words().clear();
-    if (const int error = tcptrail_bpf__load(programs->object_.get()))
-        return refused("the kernel does not take the BPF programs", -error);
+    if (auto loaded = programs->load_what_fits(options, *types); !loaded)
+        return std::unexpected(std::move(loaded.error()));
     if (auto attached = programs->attach(); !attached) return std::unexpected(std::move(attached.error()));
     programs->reset_reasons_ = std::move(types->reset_reasons);
     return programs;
+}
+
+// A kernel that refuses a program which is not required costs what that one tells, not everything.
+Result<> Programs::load_what_fits(const Options& options, const KernelTypes& types) {
+    std::map<std::string, std::string> refusals;  // why, by program
+    while (true) {
+        if (auto opened = open(options); !opened) return opened;
+        hooks_.clear();
+        choose(types, refusals);
+        libbpf_words().clear();
+        const int error = tcptrail_bpf__load(object_.get());
+        if (!error) return {};
+        const std::string program = refused_program();
+        const bool optional = std::ranges::any_of(hook_plan(), [&](const HookPlan& hook) {
+            return !hook.required && program == hook.program && !refusals.contains(program);
+        });
+        // Without the capabilities every program is refused: that is not the program's fault.
+        if (!optional || error == -EPERM) return refused("the kernel does not take the BPF programs", -error);
+        refusals[program] = "the kernel does not take it: " + libbpf_reason();
+    }
 }
 
 Result<> Programs::open(const Options& options) {
@@ -121,7 +154,7 @@ Result<> Programs::open(const Options& options) {
 }
 
 // Loads only what the kernel has a place for; says why of the rest.
-void Programs::choose(const KernelTypes& types) {
+void Programs::choose(const KernelTypes& types, const std::map<std::string, std::string>& refusals) {
     const auto plan = hook_plan();
     for (size_t i = 0; i < plan.size(); ++i) {
         const int arguments = types.tracepoint_arguments[i];
@@ -131,6 +164,8 @@ void Programs::choose(const KernelTypes& types) {
         else if (arguments < plan[i].arguments)
             status.problem = "this kernel's tracepoint passes " + std::to_string(arguments) +
                              " arguments, not " + std::to_string(plan[i].arguments);
+        if (const auto refusal = refusals.find(plan[i].program); refusal != refusals.end())
+            status.problem = refusal->second;
         const bool superseded = plan[i].at_most && arguments > plan[i].at_most;
         bpf_program* program = bpf_object__find_program_by_name(object_->obj, plan[i].program);
         bpf_program__set_autoload(program, status.problem.empty() && !superseded);
@@ -149,7 +184,7 @@ Result<> Programs::attach() {
                               : keep(links_.emplace_back(), bpf_program__attach(program));
         if (error && hook.plan->required)
             return refused(std::string("cannot attach to ") + hook.plan->name, error);
-        if (error) hook.problem = std::string(strerror(error)) + " (" + first_libbpf_line() + ")";
+        if (error) hook.problem = std::string(strerror(error)) + " (" + libbpf_reason() + ")";
         hook.attached = error == 0;
     }
     for (const HookStatus& hook : hooks_)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,8 +57,9 @@ private:
     using Link = std::unique_ptr<bpf_link, LinkDestroy>;
 
     Programs() = default;
+    Result<> load_what_fits(const Options& options, const KernelTypes& types);
     Result<> open(const Options& options);
-    void choose(const KernelTypes& types);
+    void choose(const KernelTypes& types, const std::map<std::string, std::string>& refusals);
     Result<> attach();
     int attach_sweep();                           // errno, or 0
     static int keep(Link& slot, bpf_link* link);  // errno, or 0

@@ -138,6 +138,10 @@ SqlResult<uint64_t> Database::value(const char* sql) {
     return *row ? query.integer(0) : 0;
 }
 
+int Database::changes() const {
+    return sqlite3_changes(database_.get());
+}
+
 bool Database::read_only() const {
     return sqlite3_db_readonly(database_.get(), nullptr) == 1;
 }

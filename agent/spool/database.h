@@ -89,6 +89,8 @@ public:
     SqlResult<Statement> prepare(const char* sql);
     // The first column of the first row of `sql`; 0 without a row.
     SqlResult<uint64_t> value(const char* sql);
+    // How many rows the last INSERT, UPDATE or DELETE has changed.
+    int changes() const;
     // The file cannot be written: its rights, its file system, or its header says so. Known once it was read.
     bool read_only() const;
     // Keeps in `pages` how many pages the log holds after this connection's last commit.

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "agent/spool/schema.h"
-
 namespace tcptrail::spool {
 
 Result<std::unique_ptr<SpoolReader>> SpoolReader::open(std::shared_ptr<Shared> shared) {
@@ -19,6 +17,7 @@ SqlResult<> SpoolReader::attach() {
     // While the file is being replaced its parts do not belong together.
     MutexLock turn(shared_->turn);
     select_ = {};
+    before_ = {};
     auto database = open_view(shared_->path);
     if (!database) return std::unexpected(database.error());
     database_ = std::move(*database);
@@ -26,20 +25,23 @@ SqlResult<> SpoolReader::attach() {
     auto select = database_.prepare("SELECT * FROM batch WHERE id > ?1 ORDER BY id LIMIT 1");
     if (!select) return std::unexpected(select.error());
     select_ = std::move(*select);
+    auto before = database_.prepare("SELECT id FROM batch WHERE id < ?1 ORDER BY id DESC LIMIT 1");
+    if (!before) return std::unexpected(before.error());
+    before_ = std::move(*before);
     generation_ = shared_->generation;
     return {};
 }
 
 std::unexpected<Error> SpoolReader::failed(const SqlError& error) {
-    if (error.corrupt()) shared_->corrupt = true;
+    // What a file that was replaced is like is of no interest.
+    if (error.corrupt() && shared_->generation == generation_) shared_->corrupt = true;
     return error.within("cannot read the spool " + shared_->path);
 }
 
 Result<std::optional<Batch>> SpoolReader::next() {
-    if (!select_.get() || shared_->generation != generation_)
-        if (auto done = attach(); !done) return failed(done.error());
-
     for (;;) {
+        if (!select_.get() || shared_->generation != generation_)
+            if (auto done = attach(); !done) return failed(done.error());
         if (taken_bytes_ >= shared_->max_taken_bytes && taken_bytes_ > 0) return std::nullopt;
         uint64_t claimed = shared_->claimed;
         if (claimed >= shared_->appended_through) return std::nullopt;
@@ -48,15 +50,15 @@ Result<std::optional<Batch>> SpoolReader::next() {
         auto found = query.step();
         if (!found) return failed(found.error());
         if (!*found) {
-            // Evicted in the meantime; otherwise what was appended is gone from a broken file.
-            if (shared_->claimed == claimed) return std::nullopt;
-            continue;
+            // Evicted, or the file replaced, in the meantime; otherwise it has lost what was appended.
+            if (shared_->claimed != claimed || shared_->generation != generation_) continue;
+            return failed(SqlError::malformed(fmt::format("nothing is found after batch {}", claimed)));
         }
         const Row row = read_row(query);
         const uint64_t id = row.head.id;
-        // A damaged id could make us pass over batches that are whole.
-        if (id <= claimed || (!row.head_whole && id != claimed + 1))
-            return failed(SqlError::malformed(fmt::format("batch {} is not in its place", id)));
+        auto placed = in_place(row, claimed);
+        if (!placed) return failed(placed.error());
+        if (!*placed) return failed(SqlError::malformed(fmt::format("batch {} is not in its place", id)));
         Batch batch;
         if (row.whole) {
             batch.id = id;
@@ -71,6 +73,17 @@ Result<std::optional<Batch>> SpoolReader::next() {
         if (good) return batch;
         advance();
     }
+}
+
+// A damaged id, or a damaged way to the rows, could make us pass over batches that are whole. Ids are
+// contiguous, but for what was dropped.
+SqlResult<bool> SpoolReader::in_place(const Row& row, uint64_t claimed) {
+    if (row.head.id == claimed + 1) return true;
+    if (row.head.id <= claimed || !row.head_whole) return false;
+    Query query(before_, row.head.id);
+    auto found = query.step();
+    if (!found) return std::unexpected(found.error());
+    return !*found || query.integer(0) <= claimed;
 }
 
 bool SpoolReader::take(uint64_t claimed, const Taken& batch) {

@@ -9,11 +9,44 @@ namespace {
 // A page of the table that cannot be read hides a run of ids; no longer run than this is stepped over.
 constexpr uint64_t max_unreadable_ids = 1 << 16;
 
-SqlResult<Contents> copy_batches(const Statement& select, const Statement& insert) {
-    Contents copied;
+// Copies whole batches, each of them once.
+class Copy {
+public:
+    Copy(Database& store, const Statement& insert) : store_(store), insert_(insert) {}
+
+    SqlResult<> add(const Row& row) {
+        if (!row.whole) return {};
+        if (auto done = insert_row(insert_, row.head, row.payload); !done) return done;
+        if (store_.changes() == 0) return {};
+        contents_.events += row.head.events;
+        contents_.bytes += row.head.bytes;
+        contents_.last_id = std::max(contents_.last_id, row.head.id);
+        return {};
+    }
+    const Contents& contents() const { return contents_; }
+
+private:
+    Database& store_;
+    const Statement& insert_;
+    Contents contents_;
+};
+
+// From leaf to leaf: needs no id to find the next. False: it ended at a page that cannot be read.
+SqlResult<bool> copy_in_order(const Statement& all, Copy& copy) {
+    Query query(all);
+    for (;;) {
+        auto found = query.step();
+        if (!found) return false;
+        if (!*found) return true;
+        if (auto done = copy.add(read_row(query)); !done) return std::unexpected(done.error());
+    }
+}
+
+// From id to id: steps over what cannot be read.
+SqlResult<> copy_by_id(const Statement& from, Copy& copy) {
     uint64_t id = 1;
     for (uint64_t unreadable = 0; unreadable < max_unreadable_ids;) {
-        Query query(select, id);
+        Query query(from, id);
         auto found = query.step();
         if (!found) {
             unreadable++;
@@ -23,21 +56,12 @@ SqlResult<Contents> copy_batches(const Statement& select, const Statement& inser
         if (!*found) break;
         unreadable = 0;
         const Row row = read_row(query);
-        if (!row.whole) {
-            // Its id may be wrong: the next one is looked for where it should be.
-            const bool near = row.head.id >= id && row.head.id - id < max_unreadable_ids;
-            id = near ? id + 1 : std::max(id, row.head.id) + 1;
-            continue;
-        }
-        if (row.head.id < id) break;  // out of order: what follows would repeat
-        id = row.head.id + 1;
-        if (auto done = insert_row(insert, row.head, row.payload); !done)
-            return std::unexpected(done.error());
-        copied.events += row.head.events;
-        copied.bytes += row.head.bytes;
-        copied.last_id = row.head.id;
+        if (auto done = copy.add(row); !done) return done;
+        // The id of a damaged row may be wrong: the next one is looked for where it should be.
+        const bool far = row.head.id < id || row.head.id - id >= max_unreadable_ids;
+        id = row.whole || far ? std::max(id, row.head.id) + 1 : id + 1;
     }
-    return copied;
+    return {};
 }
 
 }  // namespace
@@ -51,22 +75,27 @@ SqlResult<Salvaged> salvage(const std::string& from, Database& store) {
     auto format = old->value("PRAGMA user_version");
     if (!format || *format != format_version) return salvaged;
     if (auto totals = read_totals(*old)) salvaged.expected_events = totals->events;
-    auto select = old->prepare("SELECT * FROM batch WHERE id >= ?1 ORDER BY id LIMIT 1");
-    if (!select) return salvaged;
+    auto all = old->prepare("SELECT * FROM batch");
+    auto from_id = old->prepare("SELECT * FROM batch WHERE id >= ?1 ORDER BY id LIMIT 1");
+    if (!all || !from_id) return salvaged;
 
-    auto insert = store.prepare(insert_into_batch);
+    auto insert = store.prepare("INSERT OR IGNORE INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
     if (!insert) return std::unexpected(insert.error());
     auto totals = store.prepare(update_totals);
     if (!totals) return std::unexpected(totals.error());
-    if (auto done = store.execute("BEGIN IMMEDIATE"); !done) return std::unexpected(done.error());
-    auto copied = copy_batches(*select, *insert);
-    SqlResult<> done = copied ? write_totals(*totals, *copied) : SqlResult<>(std::unexpected(copied.error()));
+    SqlResult<> done = store.execute("BEGIN IMMEDIATE");
+    if (!done) return std::unexpected(done.error());
+    Copy copy(store, *insert);
+    auto complete = copy_in_order(*all, copy);
+    if (!complete) done = std::unexpected(complete.error());
+    if (complete && !*complete) done = copy_by_id(*from_id, copy);
+    if (done) done = write_totals(*totals, copy.contents());
     if (done) done = store.execute("COMMIT");
     if (!done) {
         (void)store.execute("ROLLBACK");
         return std::unexpected(done.error());
     }
-    salvaged.contents = *copied;
+    salvaged.contents = copy.contents();
     return salvaged;
 }
 

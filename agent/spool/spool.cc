@@ -77,11 +77,12 @@ Result<> Spool::attach(bool broken) {
         // Without room for the copy, what could be saved stays in the file that was set aside.
         if (auto saved = contents ? salvage(*aside, database_) : Salvaged()) {
             if (contents) contents = saved->contents;
+            highest_id_ = saved->contents.last_id;
             // From the second time on the ledger knows what the old file held.
             if (first) ledger_.stored.events = found_ = saved->expected_events;
         }
     }
-    if (contents && !first) contents = recount(*contents);
+    if (contents && !first) contents = recount(*contents, shared_->reading);
     if (!contents) return contents.error().within("cannot open the spool " + shared_->path);
 
     if (const uint64_t expected = ledger_.stored.events; contents->events < expected)
@@ -90,7 +91,7 @@ Result<> Spool::attach(bool broken) {
         found_ += contents->events - expected;
     ledger_.stored = *contents;
     last_id_ = std::max(last_id_, contents->last_id);
-    if (first) shared_->appended_through = last_id_;
+    shared_->appended_through = highest_id_;
     database_.count_log_pages(shared_->log_pages);
     shared_->generation++;
     publish();
@@ -99,12 +100,11 @@ Result<> Spool::attach(bool broken) {
 
 // What the file answers for once it has been replaced: the rows that are nobody else's, and all that the
 // reader has, though its rows may be gone.
-SqlResult<Contents> Spool::recount(const Contents& file) {
-    const Reading& now = shared_->reading;
+SqlResult<Contents> Spool::recount(const Contents& file, const Reading& reading) {
     Contents contents;
     contents.last_id = file.last_id;
-    contents.events = now.taken_events + now.released_events - ledger_.reading.released_events;
-    contents.bytes = now.taken_bytes + now.released_bytes - ledger_.reading.released_bytes;
+    contents.events = reading.taken_events + reading.released_events - ledger_.reading.released_events;
+    contents.bytes = reading.taken_bytes + reading.released_bytes - ledger_.reading.released_bytes;
     std::vector<Range> own = evicting_;
     own.push_back({shared_->claimed + 1, std::numeric_limits<int64_t>::max()});
     for (const Range& ids : own) {
@@ -126,6 +126,7 @@ SqlResult<Contents> Spool::open_file() {
     // An id that is there already could not be stored again.
     auto highest = database->value("SELECT max(id) FROM batch");
     if (!highest) return std::unexpected(highest.error());
+    highest_id_ = *highest;
     contents->last_id = std::max(contents->last_id, *highest);
     const std::string remove =
         fmt::format("DELETE FROM batch WHERE id BETWEEN ?1 AND ?2 RETURNING {}", head_columns);
@@ -199,7 +200,7 @@ Result<> Spool::flush() {
 bool Spool::idle() {
     MutexLock lock(shared_->mutex);
     return pending_.empty() && evicting_.empty() && damaged_ids_.empty() && shared_->damaged.empty() &&
-           shared_->released_through == ledger_.released_through &&
+           shared_->reading.released_through == ledger_.reading.released_through &&
            ledger_.stored.bytes <= options_.max_bytes;
 }
 

@@ -89,12 +89,13 @@ private:
 
     Result<> attach(bool broken);
     SqlResult<Contents> open_file();
-    SqlResult<Contents> recount(const Contents& file);
+    SqlResult<Contents> recount(const Contents& file, const Reading& reading);
     void seal(PayloadBuilder& builder);
     bool idle();
     Result<> flush();
     SqlResult<> write(Ledger& ledger);
-    SqlResult<> remove(Range ids, Ledger& ledger, uint64_t Ledger::* account);
+    SqlResult<> remove_released(Ledger& ledger);
+    SqlResult<> remove_lost(Range ids, Ledger& ledger, uint64_t Ledger::* account);
     SqlResult<> evict(Ledger& ledger);
     void settle(const Ledger& ledger);
     void bound_memory();
@@ -108,6 +109,7 @@ private:
     Database database_;
     Statements statements_;
     Ledger ledger_;
+    uint64_t highest_id_ = 0;      // in the file when it was opened
     uint64_t last_id_ = 0;         // given out
     std::deque<Pending> pending_;  // oldest first
     uint64_t pending_bytes_ = 0;

@@ -44,13 +44,16 @@ static __always_inline void state_connect(struct sock* sk, const struct tcp_sock
     state_insert((__u64)sk, &birth, TCPTRAIL_BIRTHS_CLIENT, now);
 }
 
-/* The child's addresses are not set yet: they are read when it is established. */
+/*
+ * The child's addresses are not set yet: they are read when it is established. Nor is its cookie: before
+ * the consolidation of inet_csk_clone_lock() (between Linux 6.12 and 6.18) that function sets it after
+ * this change of state.
+ */
 static __always_inline void state_child(struct sock* child, const struct tcp_sock* tp) {
     struct tcptrail_birth birth = {};
     __u64 now = bpf_ktime_get_boot_ns(), listener = owner_listener_of_clone(tp);
     struct tcptrail_owner* owner = bpf_map_lookup_elem(&listeners, &listener);
 
-    birth.cookie = bpf_get_socket_cookie(child);
     birth.opened_ns = now;
     birth.role = TCPTRAIL_ROLE_SERVER;
     if (owner) {
@@ -104,6 +107,11 @@ static __always_inline bool state_is_local_abort(const struct sock* sk, const st
     }
 }
 
+/* A child's cookie, at the first change that follows its birth. */
+static __always_inline void state_take_cookie(struct tcptrail_birth* birth, struct sock* sk) {
+    if (!birth->cookie) birth->cookie = bpf_get_socket_cookie(sk);
+}
+
 static __always_inline void state_close(struct sock* sk, const struct tcp_sock* tp, int from) {
     struct tcptrail_birth* birth = store_find(sk);
     __u64 now = bpf_ktime_get_boot_ns();
@@ -112,6 +120,7 @@ static __always_inline void state_close(struct sock* sk, const struct tcp_sock* 
         emit_end_without_birth(sk, tp, from, now);
         return;
     }
+    state_take_cookie(birth, sk);
     if (birth->state != from) birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
     bool aborted = state_is_local_abort(sk, birth, from);
     /* Abandoned, aborted or killed (ss -K): this runs in the call that did it. */
@@ -128,11 +137,12 @@ static __always_inline void state_close(struct sock* sk, const struct tcp_sock* 
     emit_end(sk, tp, birth, 0, now);
 }
 
-static __always_inline void state_step(const struct sock* sk, const struct tcp_sock* tp, int from, int to) {
+static __always_inline void state_step(struct sock* sk, const struct tcp_sock* tp, int from, int to) {
     struct tcptrail_birth* birth = store_find(sk);
     __u64 now;
 
     if (!birth) return;
+    state_take_cookie(birth, sk);
     now = bpf_ktime_get_boot_ns();
     if (birth->state != from) birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
     store_state(birth, to, now);

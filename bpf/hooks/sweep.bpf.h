@@ -20,7 +20,8 @@ static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth
     __u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
 
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) return now - birth->reset_ns > SWEEP_ENDING_NS;
-    return cookie != birth->cookie || state == TCP_CLOSE;
+    /* A child just born has no cookie yet. */
+    return (birth->cookie && cookie != birth->cookie) || state == TCP_CLOSE;
 }
 
 static __always_inline int sweep_birth(const struct bpf_iter__bpf_map_elem* ctx) {

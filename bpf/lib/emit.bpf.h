@@ -88,30 +88,36 @@ static __always_inline void emit_end_without_birth(struct sock* sk, const struct
     emit_submit(record);
 }
 
-/* A birth whose socket is gone without an end that anybody saw. Tells what is known of it. */
+/*
+ * A birth whose socket is gone without an end that anybody saw. Tells what is known of it. `record` is
+ * compared with NULL once only: the verifier of Linux 6.1 takes a second comparison for open and
+ * finds a record that is never released.
+ */
 static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_birth* birth, __u64 now) {
-    bool ignored = birth->flags & TCPTRAIL_BIRTH_IGNORED;
-    struct tcptrail_record* record = ignored ? NULL : emit_reserve();
+    struct tcptrail_record* record;
 
-    if (record) {
-        record->flags = TCPTRAIL_RECORD_END_MISSED;
-        record->ended_ns = now;
-        __builtin_memcpy(&record->birth, birth, sizeof(*birth));
-        __builtin_memset(&record->socket, 0, sizeof(record->socket));
-    }
-    if (bpf_map_delete_elem(&connections, &key)) {
-        if (record) bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+    if (birth->flags & TCPTRAIL_BIRTH_IGNORED) {
+        if (!bpf_map_delete_elem(&connections, &key)) count(TCPTRAIL_IGNORED);
         return;
     }
-    if (ignored) {
-        count(TCPTRAIL_IGNORED);
+    record = emit_reserve();
+    if (!record) {
+        if (!bpf_map_delete_elem(&connections, &key)) {
+            count(TCPTRAIL_ENDS_MISSED);
+            count(TCPTRAIL_LOST_RING_FULL);
+        }
+        return;
+    }
+    record->flags = TCPTRAIL_RECORD_END_MISSED;
+    record->ended_ns = now;
+    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
+    __builtin_memset(&record->socket, 0, sizeof(record->socket));
+    if (bpf_map_delete_elem(&connections, &key)) {
+        bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
         return;
     }
     count(TCPTRAIL_ENDS_MISSED);
-    if (record)
-        emit_submit(record);
-    else
-        count(TCPTRAIL_LOST_RING_FULL);
+    emit_submit(record);
 }
 
 #endif

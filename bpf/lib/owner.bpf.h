@@ -22,7 +22,10 @@ static __always_inline void owner_set_task(struct tcptrail_owner* to, const stru
 }
 
 static __always_inline void owner_set_current_actor(struct tcptrail_actor* to) {
-    owner_set_actor(to, bpf_get_current_task_btf());
+    struct task_struct* task = bpf_get_current_task_btf();
+
+    if (task->flags & PF_KTHREAD) return; /* MPTCP closes from a worker: nobody's call */
+    owner_set_actor(to, task);
     to->uid = (__u32)bpf_get_current_uid_gid();
 }
 

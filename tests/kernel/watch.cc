@@ -19,9 +19,13 @@ constexpr int settle_ms = 250;
 
 }  // namespace
 
-std::map<uint32_t, size_t>& looked_at() {
-    static std::map<uint32_t, size_t> records;
+LookedAt& looked_at() {
+    static LookedAt records;
     return records;
+}
+
+std::pair<uint32_t, uint64_t> whose(const Event& event) {
+    return {netns_of(event.line), event.number("process.pid").value_or(0)};
 }
 
 Watch::Watch(std::initializer_list<const Netns*> namespaces, Observer& observer)
@@ -35,7 +39,7 @@ void Watch::read() {
         if (std::ranges::find(namespaces_, netns_of(line)) == namespaces_.end()) continue;
         Event event = parse_event(line);
         if (!event.closed) continue;
-        ++looked_at()[netns_of(line)];
+        if (&observer_ == &shared_observer()) looked_at()[whose(event)].insert(line);
         closed_.push_back(std::move(event));
     }
 }

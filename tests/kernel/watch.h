@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <initializer_list>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/catch.h"
@@ -58,9 +60,11 @@ private:
     std::vector<Event> closed_;
 };
 
-// CLOSED records that the scenarios so far have looked at, by namespace. What a namespace has beyond
-// that at the end of the run came too late or too often.
-std::map<uint32_t, size_t>& looked_at();
+// What the scenarios so far have looked at of the shared observer's records: the lines, by whose they
+// are (namespace and pid). A line of one of these processes that is not here came too late.
+using LookedAt = std::map<std::pair<uint32_t, uint64_t>, std::set<std::string>>;
+LookedAt& looked_at();
+std::pair<uint32_t, uint64_t> whose(const Event& event);
 
 // Runs a scenario. If a record falls into the blind spot, which a few in ten thousand do on some
 // machines (README.md), it prints so and runs the scenario once more from its beginning.

@@ -16,7 +16,9 @@ using tcptrail::encode::address_text;
 
 namespace {
 
-void set(__u8 (&to)[16], int family, const char* text) { REQUIRE(inet_pton(family, text, to) == 1); }
+void set(__u8 (&to)[16], int family, const char* text) {
+    REQUIRE(inet_pton(family, text, to) == 1);
+}
 
 tcptrail_addresses addresses(int family, const char* local, const char* remote) {
     tcptrail_addresses a{};
@@ -68,8 +70,10 @@ TEST_CASE("addresses: IPv4-mapped IPv6 becomes IPv4", "[unit]") {
         CHECK(address_text(c.remote, c.ipv6, 0) == "127.0.0.1");
         CHECK(c.remote_scope == Scope::loopback);
         // Nothing of the prefix stays behind.
-        CHECK(std::all_of(c.local.address.begin() + 4, c.local.address.end(), [](uint8_t b) { return b == 0; }));
-        CHECK(std::all_of(c.remote.address.begin() + 4, c.remote.address.end(), [](uint8_t b) { return b == 0; }));
+        CHECK(std::all_of(c.local.address.begin() + 4, c.local.address.end(),
+                          [](uint8_t b) { return b == 0; }));
+        CHECK(std::all_of(c.remote.address.begin() + 4, c.remote.address.end(),
+                          [](uint8_t b) { return b == 0; }));
     }
     SECTION("an attempt that failed before it had a local address") {
         set_addresses(c, addresses(AF_INET6, "::", "::ffff:192.168.1.1"));
@@ -79,7 +83,8 @@ TEST_CASE("addresses: IPv4-mapped IPv6 becomes IPv4", "[unit]") {
         CHECK(c.remote_scope == Scope::private_network);
     }
     SECTION("what only looks similar stays IPv6") {
-        for (const char* remote : {"::10.0.0.1", "::fffe:10.0.0.1", "1::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "::1"}) {
+        for (const char* remote :
+             {"::10.0.0.1", "::fffe:10.0.0.1", "1::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "::1"}) {
             INFO(remote);
             set_addresses(c, addresses(AF_INET6, "2001:db8::1", remote));
             CHECK(c.ipv6);
@@ -104,9 +109,10 @@ TEST_CASE("addresses: scopes of IPv4, at their borders", "[unit]") {
         INFO(inside);
         CHECK(scope(AF_INET, inside) == Scope::private_network);
     }
-    for (const char* outside : {"126.255.255.255", "128.0.0.0", "169.253.255.255", "169.255.0.0", "9.255.255.255",
-                                "11.0.0.0", "172.15.255.255", "172.32.0.0", "192.167.255.255", "192.169.0.0",
-                                "100.63.255.255", "100.128.0.0", "8.8.8.8"}) {
+    for (const char* outside :
+         {"126.255.255.255", "128.0.0.0", "169.253.255.255", "169.255.0.0", "9.255.255.255", "11.0.0.0",
+          "172.15.255.255", "172.32.0.0", "192.167.255.255", "192.169.0.0", "100.63.255.255", "100.128.0.0",
+          "8.8.8.8"}) {
         INFO(outside);
         CHECK(scope(AF_INET, outside) == Scope::public_network);
     }
@@ -114,7 +120,8 @@ TEST_CASE("addresses: scopes of IPv4, at their borders", "[unit]") {
 
 TEST_CASE("addresses: scopes of IPv6, at their borders", "[unit]") {
     CHECK(scope(AF_INET6, "::1") == Scope::loopback);
-    for (const char* inside : {"fe80::", "fe80::1", "febf:ffff::1"}) CHECK(scope(AF_INET6, inside) == Scope::link_local);
+    for (const char* inside : {"fe80::", "fe80::1", "febf:ffff::1"})
+        CHECK(scope(AF_INET6, inside) == Scope::link_local);
     for (const char* inside : {"fc00::", "fd12:3456::1", "fdff:ffff::"})
         CHECK(scope(AF_INET6, inside) == Scope::private_network);
     for (const char* outside : {"::2", "1::1", "fe7f::1", "fec0::1", "fbff::1", "fe00::1", "2001:db8::1"}) {
@@ -130,7 +137,8 @@ TEST_CASE("addresses: their text is RFC 5952's", "[unit]") {
     CHECK(text(AF_INET6, "2001:db8:0:1:1:1:1:1") == "2001:db8:0:1:1:1:1:1");
     CHECK(text(AF_INET6, "2001:db8:0:0:1:0:0:1") == "2001:db8::1:0:0:1");
     CHECK(text(AF_INET6, "::") == "::");
-    CHECK(text(AF_INET6, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff") == "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
+    CHECK(text(AF_INET6, "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff") ==
+          "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
 }
 
 TEST_CASE("addresses: only a link-local one has a zone", "[unit]") {

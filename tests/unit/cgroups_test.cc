@@ -40,7 +40,7 @@ public:
         return id(folder);
     }
     uint64_t id(const std::string& folder) const {
-        struct stat status {};
+        struct stat status{};
         REQUIRE(stat((path_ + folder).c_str(), &status) == 0);
         return status.st_ino;
     }
@@ -120,9 +120,12 @@ TEST_CASE("cgroups: walks are rare", "[unit]") {
     const Tree tree;
     tree.make("/first");
     Cgroups cgroups(tree.path(), "/nonexistent");
+    const auto before = std::chrono::steady_clock::now();
     REQUIRE(path_or_none(cgroups, tree.id("/first")) == "/first");
     const uint64_t second = tree.make("/second");
-    CHECK(path_or_none(cgroups, second) == "(none)");
+    const std::string found = path_or_none(cgroups, second);
+    // A machine so busy that a second went by may walk again.
+    if (std::chrono::steady_clock::now() - before < std::chrono::seconds(1)) CHECK(found == "(none)");
 }
 
 TEST_CASE("cgroups: the mount is looked up in self/mounts", "[unit]") {
@@ -130,10 +133,12 @@ TEST_CASE("cgroups: the mount is looked up in self/mounts", "[unit]") {
     const Tree tree;
     const uint64_t inner = tree.make("/unified/inner");
     SECTION("a hybrid hierarchy") {
-        tree.write("/proc/self/mounts", "proc /proc proc rw,nosuid 0 0\n"
-                                        "tmpfs /sys/fs/cgroup tmpfs ro 0 0\n"
-                                        "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n"
-                                        "cgroup2 " + tree.path() + "/unified cgroup2 rw 0 0\n");
+        tree.write("/proc/self/mounts",
+                   "proc /proc proc rw,nosuid 0 0\n"
+                   "tmpfs /sys/fs/cgroup tmpfs ro 0 0\n"
+                   "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n"
+                   "cgroup2 " +
+                       tree.path() + "/unified cgroup2 rw 0 0\n");
         Cgroups cgroups("", tree.path() + "/proc");
         CHECK(path_or_none(cgroups, inner) == "/inner");
     }

@@ -21,7 +21,8 @@ constexpr uint64_t epoch = 1'700'000'000 * second_ns;  // wall clock at boot
 const Kernel kernel{250, {"NOT_SPECIFIED", "", "NO_SOCKET"}};
 
 constexpr uint8_t est = tcp_established, syn = tcp_syn_sent, rcv = tcp_syn_recv, fw1 = tcp_fin_wait1,
-                  fw2 = tcp_fin_wait2, cw = tcp_close_wait, la = tcp_last_ack, closing = tcp_closing, done = tcp_close;
+                  fw2 = tcp_fin_wait2, cw = tcp_close_wait, la = tcp_last_ack, closing = tcp_closing,
+                  done = tcp_close;
 
 tcptrail_record client(std::initializer_list<uint8_t> states) {
     auto record = make_record(TCPTRAIL_ROLE_CLIENT);
@@ -39,7 +40,8 @@ using Steps = std::vector<std::pair<int, uint64_t>>;
 
 Steps timeline_of(const Connection& c) {
     Steps steps;
-    for (size_t i = 0; i < c.timeline_size; ++i) steps.emplace_back(c.timeline[i].state, c.timeline[i].at_us);
+    for (size_t i = 0; i < c.timeline_size; ++i)
+        steps.emplace_back(c.timeline[i].state, c.timeline[i].at_us);
     return steps;
 }
 
@@ -225,23 +227,26 @@ TEST_CASE("connection: bytes are payload", "[unit]") {
     };
     constexpr uint32_t fin_in = TCPTRAIL_RECORD_FIN_RECEIVED;
     const Case cases[] = {
-        {"client, closed first: SYN and FIN acknowledged", client({syn, est, fw1, fw2, done}), fin_in, 102, 51, 0, 0,
-         100, 50, 0, 0},
+        {"client, closed first: SYN and FIN acknowledged", client({syn, est, fw1, fw2, done}), fin_in, 102,
+         51, 0, 0, 100, 50, 0, 0},
         {"client, closed second", client({syn, est, cw, la, done}), fin_in, 102, 51, 0, 0, 100, 50, 0, 0},
-        {"server, closed first: only the FIN", server({rcv, est, fw1, fw2, done}), fin_in, 101, 51, 0, 0, 100, 50, 0, 0},
+        {"server, closed first: only the FIN", server({rcv, est, fw1, fw2, done}), fin_in, 101, 51, 0, 0, 100,
+         50, 0, 0},
         {"server, closed second", server({rcv, est, cw, la, done}), fin_in, 101, 51, 0, 0, 100, 50, 0, 0},
         {"both at once", client({syn, est, fw1, closing, done}), fin_in, 102, 51, 0, 0, 100, 50, 0, 0},
         {"orphan in FIN_WAIT2: the peer's FIN never came to this socket", client({syn, est, fw1, fw2, done}),
          TCPTRAIL_RECORD_ORPHAN, 102, 50, 0, 0, 100, 50, 0, 0},
-        {"the FIN was never acknowledged, nor the last 10 bytes", client({syn, est, fw1, done}), 0, 91, 0, 11, 0, 90, 0,
-         10, 0},
+        {"the FIN was never acknowledged, nor the last 10 bytes", client({syn, est, fw1, done}), 0, 91, 0, 11,
+         0, 90, 0, 10, 0},
         {"no FIN was sent: a reset", client({syn, est, done}), 0, 91, 50, 10, 7, 90, 50, 10, 7},
-        {"the peer's FIN was received and not read", client({syn, est, cw, done}), fin_in, 101, 51, 0, 8, 100, 50, 0, 7},
+        {"the peer's FIN was received and not read", client({syn, est, cw, done}), fin_in, 101, 51, 0, 8, 100,
+         50, 0, 7},
         {"nothing but the handshake", client({syn, est, fw1, fw2, done}), fin_in, 2, 1, 0, 0, 0, 0, 0, 0},
         {"simultaneous open", client({syn, rcv, est, fw1, fw2, done}), fin_in, 102, 51, 0, 0, 100, 50, 0, 0},
-        {"more than fits 32 bits", client({syn, est, fw1, fw2, done}), fin_in, 10'000'000'002, 20'000'000'001, 0, 0,
-         10'000'000'000, 20'000'000'000, 0, 0},
-        {"less than there must be: not below 0", client({syn, est, fw1, fw2, done}), fin_in, 0, 0, 0, 0, 0, 0, 0, 0},
+        {"more than fits 32 bits", client({syn, est, fw1, fw2, done}), fin_in, 10'000'000'002, 20'000'000'001,
+         0, 0, 10'000'000'000, 20'000'000'000, 0, 0},
+        {"less than there must be: not below 0", client({syn, est, fw1, fw2, done}), fin_in, 0, 0, 0, 0, 0, 0,
+         0, 0},
     };
     for (const Case& test : cases) {
         INFO(test.what);

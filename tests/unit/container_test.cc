@@ -16,7 +16,8 @@ const std::string pod = "pod0f8e0b1a-2b3c-4d5e-8f90-a1b2c3d4e5f6";
 }  // namespace
 
 TEST_CASE("container: the id in what runtimes and drivers write", "[unit]") {
-    const std::string slice = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0f8e0b1a_2b3c.slice/";
+    const std::string slice =
+        "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0f8e0b1a_2b3c.slice/";
     for (const std::string& path : {
              "/docker/" + id,
              "/system.slice/docker-" + id + ".scope",
@@ -28,7 +29,8 @@ TEST_CASE("container: the id in what runtimes and drivers write", "[unit]") {
              "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + id + ".scope/container",
              "/libpod_parent/libpod-" + id,
              // containerd without a CRI plugin that knows of systemd
-             "/system.slice/containerd.service/kubepods-besteffort-pod0f8e0b1a_2b3c.slice:cri-containerd:" + id,
+             "/system.slice/containerd.service/kubepods-besteffort-pod0f8e0b1a_2b3c.slice:cri-containerd:" +
+                 id,
              "/ecs/0a1b2c3d4e5f/" + id,
              // what the container made of its own
              "/docker/" + id + "/init.scope",
@@ -58,13 +60,13 @@ TEST_CASE("container: paths of none", "[unit]") {
              std::string("//"),
              std::string("/system.slice/ssh.service"),
              std::string("/user.slice/user-1000.slice/session-3.scope"),
-             "/kubepods/besteffort/" + pod,                        // the pod's, not a container's
-             "/docker/" + id.substr(1),                             // 63 digits
-             "/docker/" + id + "0",                                 // 65
-             "/docker/" + std::string(64, 'g'),                     // not hex
-             "/docker/" + id.substr(0, 63) + "A",                   // runtimes write small letters
-             "/docker/x" + id,                                      // glued to something else
-             "/machine.slice/libpod-conmon-" + id + ".scope",       // the monitor is outside
+             "/kubepods/besteffort/" + pod,                    // the pod's, not a container's
+             "/docker/" + id.substr(1),                        // 63 digits
+             "/docker/" + id + "0",                            // 65
+             "/docker/" + std::string(64, 'g'),                // not hex
+             "/docker/" + id.substr(0, 63) + "A",              // runtimes write small letters
+             "/docker/x" + id,                                 // glued to something else
+             "/machine.slice/libpod-conmon-" + id + ".scope",  // the monitor is outside
              "/system.slice/crio-conmon-" + id + ".scope",
              "/system.slice/var-lib-docker-overlay2-" + id + "-merged.mount",
              "/docker-" + id + ".scope.d",

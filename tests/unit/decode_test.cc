@@ -181,7 +181,8 @@ TEST_CASE("decode: garbage is refused or does no harm", "[unit]") {
         walk(record, {2, 1});
         Bytes bytes(record);
         if (round % 4 == 0) {  // nothing of it is right
-            for (std::byte& byte : bytes.data) byte = static_cast<std::byte>(random());
+            for (std::byte& byte : bytes.data)
+                byte = static_cast<std::byte>(random());
         } else {
             for (uint64_t flips = 1 + random() % 24; flips > 0; --flips)
                 bytes.data[random() % sizeof record] = static_cast<std::byte>(random());

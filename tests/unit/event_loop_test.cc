@@ -26,7 +26,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-bool is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
+bool is_open(int fd) {
+    return fcntl(fd, F_GETFD) >= 0;
+}
 
 Fd make_event(unsigned value = 0) {
     Fd fd(eventfd(value, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -97,7 +99,8 @@ TEST_CASE("counter: one adds, any reads", "[unit]") {
     Counter counter;
     CHECK(counter.get() == 0);
     std::thread writer([&] {
-        for (int i = 0; i < 100000; ++i) counter.add();
+        for (int i = 0; i < 100000; ++i)
+            counter.add();
     });
     uint64_t last = 0;
     for (int i = 0; i < 1000; ++i) {
@@ -113,7 +116,7 @@ TEST_CASE("counter: one adds, any reads", "[unit]") {
 }
 
 TEST_CASE("clock: nanoseconds, and the offset fits the clocks", "[unit]") {
-    const uint64_t boot = boot_nanos(), monotonic = monotonic_nanos();
+    const uint64_t monotonic = monotonic_nanos(), boot = boot_nanos();
     CHECK(boot >= monotonic);  // it also counts suspend
     std::this_thread::sleep_for(2ms);
     CHECK(boot_nanos() - boot >= 2'000'000);
@@ -167,7 +170,8 @@ TEST_CASE("event loop: a callback may add a source", "[unit]") {
     bool added = false;
     REQUIRE(loop.on_readable(event.get(), [&] {
         take(event);
-        for (int i = 0; i < 20; ++i) REQUIRE(loop.every(1h, [] {}));
+        for (int i = 0; i < 20; ++i)
+            REQUIRE(loop.every(1h, [] {}));
         REQUIRE(loop.every(1ms, [&] {
             added = true;
             loop.stop();
@@ -215,7 +219,9 @@ TEST_CASE("event loop: timers", "[unit]") {
         REQUIRE(loop.every(3ms, [&] { loop.stop(); }));
         CHECK(loop.run());
     }
-    SECTION("a negative interval is refused") { CHECK_FALSE(loop.every(-1ms, [] {})); }
+    SECTION("a negative interval is refused") {
+        CHECK_FALSE(loop.every(-1ms, [] {}));
+    }
 }
 
 TEST_CASE("event loop: signals", "[unit]") {

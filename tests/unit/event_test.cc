@@ -133,7 +133,7 @@ tcptrail_record closed_client() {
 
 TEST_CASE("event: a client that closed first", "[unit]") {
     CHECK(differences(event_of(closed_client()), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "@CLIENT@", "role": "ROLE_CLIENT",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "46915d5c9e949aee6cd4197dc86b32cb", "role": "ROLE_CLIENT",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"pid": 1234, "name": "curl", "thread_name": "resolver", "executable": "/usr/bin/curl",
@@ -166,10 +166,11 @@ TEST_CASE("event: a server in a container", "[unit]") {
     record.flags = TCPTRAIL_RECORD_FIN_RECEIVED;
     record.socket = measured_socket();
     record.socket.bytes_acked = 101;
-    const std::string path = "/kubepods/pod1/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const std::string path =
+        "/kubepods/pod1/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     const context::Identity nginx{"/usr/sbin/nginx", path, std::string_view(path).substr(15), 33};
     CHECK(differences(event_of(record, nginx), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "@CLIENT@", "role": "ROLE_SERVER",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "46915d5c9e949aee6cd4197dc86b32cb", "role": "ROLE_SERVER",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"pid": 1234, "name": "curl", "executable": "/usr/sbin/nginx", "uid": 33,
@@ -209,7 +210,7 @@ TEST_CASE("event: an attempt that was refused", "[unit]") {
     record.birth.reset_state = 2;
     record.birth.reset_ns = record.birth.opened_ns + 700'000;
     CHECK(differences(event_of(record), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "@CLIENT@", "role": "ROLE_CLIENT",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "46915d5c9e949aee6cd4197dc86b32cb", "role": "ROLE_CLIENT",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"pid": 1234, "name": "curl", "executable": "/usr/bin/curl", "uid": 1000,
@@ -235,7 +236,7 @@ TEST_CASE("event: its end was missed", "[unit]") {
     record.flags = TCPTRAIL_RECORD_END_MISSED;
     record.socket = {};
     CHECK(differences(event_of(record), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "@CLIENT@", "role": "ROLE_CLIENT",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "46915d5c9e949aee6cd4197dc86b32cb", "role": "ROLE_CLIENT",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"pid": 1234, "name": "curl", "executable": "/usr/bin/curl", "uid": 1000,
@@ -260,7 +261,7 @@ TEST_CASE("event: its birth was missed", "[unit]") {
     record.socket.bytes_received = 1;
     // Whose it is, the socket's cgroup still says.
     CHECK(differences(event_of(record, {"", "/system.slice/db.service", "", {}}), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "@UNBORN@",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "97793bf5fae10e00a880a83e5880d3cd",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"cgroup_path": "/system.slice/db.service"},
@@ -298,7 +299,7 @@ TEST_CASE("event: it began before the capture", "[unit]") {
     record.socket.bytes_acked = 101;
     record.socket.bytes_received = 50;
     CHECK(differences(event_of(record, {"", "", "", {}}), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "@UNBORN@", "role": "ROLE_CLIENT",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "97793bf5fae10e00a880a83e5880d3cd", "role": "ROLE_CLIENT",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"pid": 1234, "name": "curl", "source": "OWNER_SOURCE_SCAN"},
@@ -414,7 +415,9 @@ TEST_CASE("event: sequence is contiguous from 1, and nothing stays from the even
 
 TEST_CASE("event: the id names one attempt", "[unit]") {
     const auto id_of = [](const tcptrail_record& record, const context::Host& on = host) {
-        return EventEncoder(on).encode(connections::connection_of(record, kernel, boot_to_unix), {}, now).connection_id();
+        return EventEncoder(on)
+            .encode(connections::connection_of(record, kernel, boot_to_unix), {}, now)
+            .connection_id();
     };
     const auto record = closed_client();
     const std::string id = id_of(record);
@@ -441,7 +444,8 @@ TEST_CASE("event: the id names one attempt", "[unit]") {
         context::Host boot = host, machine = host;
         boot.boot_id.back() = '6';
         machine.host_id.back() = '8';
-        const std::set<std::string> ids = {id, id_of(again), id_of(socket), id_of(record, boot), id_of(record, machine)};
+        const std::set<std::string> ids = {id, id_of(again), id_of(socket), id_of(record, boot),
+                                           id_of(record, machine)};
         CHECK(ids.size() == 5);
     }
 }
@@ -473,7 +477,8 @@ TEST_CASE("event: a node's name that is not UTF-8", "[unit]") {
     odd.node = "n\xe9";
     EventEncoder encoder(odd);
     const auto connection = connections::connection_of(closed_client(), kernel, boot_to_unix);
-    for (int i = 0; i < 2; ++i) CHECK(encoder.encode(connection, curl, now).node() == "n\\xe9");
+    for (int i = 0; i < 2; ++i)
+        CHECK(encoder.encode(connection, curl, now).node() == "n\\xe9");
 }
 
 TEST_CASE("event: an errno without a name has its number", "[unit]") {
@@ -505,7 +510,9 @@ TEST_CASE("event: process is absent when nothing is known of it", "[unit]") {
 TEST_CASE("event: the stages' enums are the schema's, name by name", "[unit]") {
     using namespace connections;
     const auto name = [](auto printer, auto value) { return printer(static_cast<int>(value)); };
-    const auto outcome = [&](Outcome o) { return name([](int n) { return v1::Outcome_Name(v1::Outcome(n)); }, o); };
+    const auto outcome = [&](Outcome o) {
+        return name([](int n) { return v1::Outcome_Name(v1::Outcome(n)); }, o);
+    };
     CHECK(outcome(Outcome::unspecified) == "OUTCOME_UNSPECIFIED");
     CHECK(outcome(Outcome::established) == "OUTCOME_ESTABLISHED");
     CHECK(outcome(Outcome::refused) == "OUTCOME_REFUSED");
@@ -528,7 +535,9 @@ TEST_CASE("event: the stages' enums are the schema's, name by name", "[unit]") {
     CHECK(end(End::killed) == "END_KILLED");
     CHECK(end(End::not_established) == "END_NOT_ESTABLISHED");
 
-    const auto state = [&](TcpState s) { return name([](int n) { return v1::State_Name(v1::State(n)); }, s); };
+    const auto state = [&](TcpState s) {
+        return name([](int n) { return v1::State_Name(v1::State(n)); }, s);
+    };
     CHECK(state(tcp_established) == "STATE_ESTABLISHED");
     CHECK(state(tcp_syn_sent) == "STATE_SYN_SENT");
     CHECK(state(tcp_syn_recv) == "STATE_SYN_RECV");
@@ -541,7 +550,9 @@ TEST_CASE("event: the stages' enums are the schema's, name by name", "[unit]") {
     CHECK(state(tcp_listen) == "STATE_LISTEN");
     CHECK(state(tcp_closing) == "STATE_CLOSING");
 
-    const auto source = [&](OwnerSource s) { return name([](int n) { return v1::OwnerSource_Name(v1::OwnerSource(n)); }, s); };
+    const auto source = [&](OwnerSource s) {
+        return name([](int n) { return v1::OwnerSource_Name(v1::OwnerSource(n)); }, s);
+    };
     CHECK(source(OwnerSource::connect) == "OWNER_SOURCE_CONNECT");
     CHECK(source(OwnerSource::accept) == "OWNER_SOURCE_ACCEPT");
     CHECK(source(OwnerSource::listener) == "OWNER_SOURCE_LISTENER");
@@ -556,7 +567,8 @@ TEST_CASE("event: the stages' enums are the schema's, name by name", "[unit]") {
 
 TEST_CASE("event: every reason why a part is absent", "[unit]") {
     connections::Connection c;
-    for (int bit = 1; bit <= v1::Partial_MAX; ++bit) c.partial |= 1u << bit;
+    for (int bit = 1; bit <= v1::Partial_MAX; ++bit)
+        c.partial |= 1u << bit;
     const auto event = EventEncoder(host).encode(c, {}, now);
     REQUIRE(event.partial_size() == v1::Partial_MAX);
     CHECK(event.partial(0) == v1::PARTIAL_BEGAN_BEFORE_CAPTURE);

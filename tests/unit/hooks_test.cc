@@ -35,14 +35,16 @@ public:
     void add_tracepoint(const std::string& name, int arguments) {
         const int function = btf__add_func_proto(types_.get(), 0);
         for (int i = 0; i <= arguments; ++i)
-            btf__add_func_param(types_.get(), ("a" + std::to_string(i)).c_str(), i == 0 ? void_pointer_ : int_);
+            btf__add_func_param(types_.get(), ("a" + std::to_string(i)).c_str(),
+                                i == 0 ? void_pointer_ : int_);
         const int pointer = btf__add_ptr(types_.get(), function);
         btf__add_typedef(types_.get(), ("btf_trace_" + name).c_str(), pointer);
     }
     void add_typedef_of_int(const std::string& name) { btf__add_typedef(types_.get(), name.c_str(), int_); }
     void add_enum(const std::string& name, std::initializer_list<std::pair<const char*, int64_t>> values) {
         btf__add_enum(types_.get(), name.c_str(), 4);
-        for (const auto& [value_name, value] : values) btf__add_enum_value(types_.get(), value_name, value);
+        for (const auto& [value_name, value] : values)
+            btf__add_enum_value(types_.get(), value_name, value);
     }
 
     Result<KernelTypes> read() {
@@ -100,14 +102,16 @@ TEST_CASE("hooks: the plan", "[unit]") {
     }
     // The spine is last, and the only one without which there is nothing to tell.
     CHECK(std::string(plan.back().name) == "tp_btf/inet_sock_set_state");
-    for (const HookPlan& hook : plan) CHECK(hook.required == (&hook == &plan.back()));
+    for (const HookPlan& hook : plan)
+        CHECK(hook.required == (&hook == &plan.back()));
 }
 
 TEST_CASE("hooks: one program at most fits a tracepoint, whatever it passes", "[unit]") {
     for (int passes = 0; passes <= 6; ++passes) {
         std::multiset<std::string> fitting;
         for (const HookPlan& hook : hook_plan())
-            if (passes >= hook.arguments && (!hook.at_most || passes <= hook.at_most)) fitting.insert(hook.name);
+            if (passes >= hook.arguments && (!hook.at_most || passes <= hook.at_most))
+                fitting.insert(hook.name);
         for (const std::string& name : fitting) {
             INFO(name << " with " << passes << " arguments");
             CHECK(fitting.count(name) == 1);
@@ -141,7 +145,8 @@ TEST_CASE("hooks: what the kernel's types say", "[unit]") {
         const auto types = fake.read();
         REQUIRE(types);
         CHECK(arguments_of(*types, "tcp_send_reset_reason") == 3);
-        CHECK(types->reset_reasons == std::vector<std::string>{"NOT_SPECIFIED", "", "NO_SOCKET", "OF_ANOTHER_FAMILY"});
+        CHECK(types->reset_reasons ==
+              std::vector<std::string>{"NOT_SPECIFIED", "", "NO_SOCKET", "OF_ANOTHER_FAMILY"});
     }
     SECTION("a typedef of the same name that is no tracepoint") {
         fake.add_typedef_of_int("btf_trace_tcp_destroy_sock");
@@ -159,8 +164,12 @@ TEST_CASE("hooks: what the kernel's types say", "[unit]") {
 
 TEST_CASE("hooks: a kernel without types is unavailable", "[unit]") {
     Options options;
-    SECTION("no file") { options.btf = "/nonexistent/vmlinux"; }
-    SECTION("not BTF") { options.btf = "/proc/self/cmdline"; }
+    SECTION("no file") {
+        options.btf = "/nonexistent/vmlinux";
+    }
+    SECTION("not BTF") {
+        options.btf = "/proc/self/cmdline";
+    }
     const auto types = read_kernel_types(options);
     REQUIRE_FALSE(types);
     CHECK(types.error().code == ExitCode::unavailable);

@@ -34,8 +34,8 @@ public:
     Proc(const Proc&) = delete;
     Proc& operator=(const Proc&) = delete;
 
-    void add(uint32_t pid, uint64_t start_ticks, const std::string& executable, const std::string& cgroup = "0::/\n",
-             const std::string& name = "name") const {
+    void add(uint32_t pid, uint64_t start_ticks, const std::string& executable,
+             const std::string& cgroup = "0::/\n", const std::string& name = "name") const {
         const std::string folder = path_ + "/" + std::to_string(pid);
         fs::create_directories(folder);
         fs::remove(folder + "/exe");
@@ -44,7 +44,8 @@ public:
         // Field 22 is the start; the name is field 2.
         std::ofstream stat(folder + "/stat");
         stat << pid << " (" << name << ") S";
-        for (int field = 4; field <= 21; ++field) stat << " " << field;
+        for (int field = 4; field <= 21; ++field)
+            stat << " " << field;
         stat << " " << start_ticks << " 23 24\n";
     }
     void remove(uint32_t pid) const { fs::remove_all(path_ + "/" + std::to_string(pid)); }
@@ -54,7 +55,9 @@ private:
     std::string path_;
 };
 
-uint64_t ns_of(uint64_t ticks) { return ticks * (1'000'000'000 / static_cast<uint64_t>(sysconf(_SC_CLK_TCK))); }
+uint64_t ns_of(uint64_t ticks) {
+    return ticks * (1'000'000'000 / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
+}
 
 }  // namespace
 
@@ -101,7 +104,8 @@ TEST_CASE("processes: the name in stat can hold anything", "[unit]") {
 TEST_CASE("processes: stat that cannot be read is nobody's", "[unit]") {
     const Proc proc;
     proc.add(42, 5000, "/usr/bin/curl");
-    for (const std::string stat : {"", "42 (curl", "42 (curl) S 1 2", "42 (curl) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 x"}) {
+    for (const std::string stat : {"", "42 (curl", "42 (curl) S 1 2",
+                                   "42 (curl) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 x"}) {
         INFO(stat);
         std::ofstream(proc.path() + "/42/stat", std::ios::trunc) << stat;
         CHECK(Processes(proc.path(), 8).find(42, ns_of(5000), "curl").executable.empty());
@@ -143,14 +147,16 @@ TEST_CASE("processes: what was read once is remembered", "[unit]") {
 
 TEST_CASE("processes: the least recently used leaves first", "[unit]") {
     const Proc proc;
-    for (const uint32_t pid : {1, 2, 3}) proc.add(pid, 5000, "/bin/p" + std::to_string(pid));
+    for (const uint32_t pid : {1, 2, 3})
+        proc.add(pid, 5000, "/bin/p" + std::to_string(pid));
     Processes processes(proc.path(), 2);
     const auto find = [&](uint32_t pid) { return processes.find(pid, ns_of(5000), "p").executable; };
     find(1);
     find(2);
     find(1);
     find(3);  // 2 leaves
-    for (const uint32_t pid : {1, 2, 3}) proc.remove(pid);
+    for (const uint32_t pid : {1, 2, 3})
+        proc.remove(pid);
     CHECK(find(1) == "/bin/p1");
     CHECK(find(3) == "/bin/p3");
     CHECK(find(2).empty());
@@ -166,7 +172,8 @@ TEST_CASE("processes: the cgroup's path", "[unit]") {
         {"version 2", "0::/system.slice/ssh.service\n", "/system.slice/ssh.service"},
         {"without a line's end", "0::/a", "/a"},
         {"a colon in the path", "0::/a:b/c:d\n", "/a:b/c:d"},
-        {"hybrid: version 2 says something", "5:memory:" + container + "\n0::/system.slice\n", "/system.slice"},
+        {"hybrid: version 2 says something", "5:memory:" + container + "\n0::/system.slice\n",
+         "/system.slice"},
         {"hybrid: version 2 says nothing", "5:memory:" + container + "\n0::/\n", container},
         {"the order does not matter", "0::/\n5:memory:" + container + "\n", container},
         {"version 1 alone", "5:memory:" + container + "\n4:cpu,cpuacct:/\n", container},
