@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -55,7 +56,7 @@ public:
 
 private:
     Pipeline(const Config& config, Sink sink);
-    void on_record(const tcptrail_record& record);
+    void process(const tcptrail_record& record);
 
     Sink sink_;
     context::Host host_;
@@ -64,6 +65,8 @@ private:
     connections::Kernel kernel_;
     std::unique_ptr<capture::Capture> capture_;
     uint64_t boot_to_unix_ = 0;  // as of this drain
+    // Taken from the ring, not processed yet: a slow sink (JSON for a terminal) must not stall the ring.
+    std::deque<tcptrail_record> backlog_;
 };
 
 }  // namespace tcptrail

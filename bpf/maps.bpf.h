@@ -83,8 +83,4 @@ __u32 self_tgid = 0;
 /* hooks/scan: 1 listeners, 2 connections; set by the user side before each pass. */
 __u32 scan_pass = 0;
 
-/* Both clocks at the same moment, for the user side to tell HZ by: written by hooks/scan. */
-__u64 scan_jiffies = 0;
-__u64 scan_monotonic_ns = 0;
-
 #endif

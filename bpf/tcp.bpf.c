@@ -26,9 +26,15 @@ int BPF_PROG(tcp_destroy_sock, struct sock* sk) {
     return socket_destroyed(sk);
 }
 
+/* Where the tracepoint tells only of what left; newer kernels tell of failures too. */
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit_skb, struct sock* sk, struct sk_buff* skb) {
     return segment_retransmitted(sk);
+}
+
+SEC("tp_btf/tcp_retransmit_skb")
+int BPF_PROG(tcp_retransmit_skb_err, struct sock* sk, struct sk_buff* skb, int err) {
+    return err ? 0 : segment_retransmitted(sk);
 }
 
 SEC("tp_btf/tcp_retransmit_synack")

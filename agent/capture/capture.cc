@@ -88,7 +88,7 @@ Capture::Runs Capture::runs() const {
 }
 
 uint32_t Capture::hz() const {
-    return programs_->hz();
+    return kernel_hz();
 }
 const std::vector<HookStatus>& Capture::hooks() const {
     return programs_->hooks();

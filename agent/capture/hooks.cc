@@ -18,10 +18,11 @@ constexpr const char* default_btf = "/sys/kernel/btf/vmlinux";
 constexpr std::string_view tracepoint_prefix = "tp_btf/";
 constexpr std::string_view reason_prefix = "SK_RST_REASON_";
 
-constexpr std::array<HookPlan, 10> plan = {{
+constexpr std::array<HookPlan, 11> plan = {{
     {"iter/task_file", "scan", "owners of sockets that were open before the capture", false, 0, 0},
     {"iter/bpf_map_elem", "sweep", "connections whose end no hook saw", false, 0, 0},
-    {"tp_btf/tcp_retransmit_skb", "tcp_retransmit_skb", "times of retransmissions", false, 1, 0},
+    {"tp_btf/tcp_retransmit_skb", "tcp_retransmit_skb_err", "times of retransmissions", false, 3, 0, true},
+    {"tp_btf/tcp_retransmit_skb", "tcp_retransmit_skb", "times of retransmissions", false, 2, 2},
     {"tp_btf/tcp_retransmit_synack", "tcp_retransmit_synack",
      "SYN-ACK retransmissions of attempts that failed", false, 1, 0},
     {"tp_btf/inet_sk_error_report", "inet_sk_error_report",

@@ -19,6 +19,7 @@ struct HookPlan {
     bool required;             // nothing can be told without it
     int arguments;             // that the program reads; the hook must pass at least as many
     int at_most;               // 0, or the program is meant for hooks that pass at most this many
+    bool next_serves = false;  // where it does not fit the next entry does, and nothing is missing
 };
 
 struct HookStatus {

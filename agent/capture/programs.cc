@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <linux/capability.h>
 #include <sys/capability.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -166,7 +167,8 @@ void Programs::choose(const KernelTypes& types, const std::map<std::string, std:
                              " arguments, not " + std::to_string(plan[i].arguments);
         if (const auto refusal = refusals.find(plan[i].program); refusal != refusals.end())
             status.problem = refusal->second;
-        const bool superseded = plan[i].at_most && arguments > plan[i].at_most;
+        const bool superseded = (plan[i].at_most && arguments > plan[i].at_most) ||
+                                (plan[i].next_serves && !status.problem.empty());
         bpf_program* program = bpf_object__find_program_by_name(object_->obj, plan[i].program);
         bpf_program__set_autoload(program, status.problem.empty() && !superseded);
         if (!superseded) hooks_.push_back(std::move(status));
@@ -216,7 +218,6 @@ Result<> Programs::scan() {
         object_->bss->scan_pass = pass;
         if (auto scanned = run_iterator(scan_.get(), "iter/task_file"); !scanned) return scanned;
     }
-    hz_ = hz_from_clocks(object_->bss->scan_jiffies, object_->bss->scan_monotonic_ns);
     return {};
 }
 
@@ -249,17 +250,10 @@ int Programs::connections_fd() const {
     return bpf_map__fd(object_->maps.connections);
 }
 
-uint32_t hz_from_clocks(uint64_t jiffies, uint64_t monotonic_nanos) {
-    // What Kconfig offers on x86 and arm64.
-    for (const uint32_t hz : {100u, 250u, 300u, 1000u}) {
-        const uint64_t begin = static_cast<uint32_t>(-300 * static_cast<int64_t>(hz));
-        if (jiffies < begin) continue;
-        const double expected = static_cast<double>(monotonic_nanos) / 1e9 * hz;
-        const double seen = static_cast<double>(jiffies - begin);
-        // The nearest two differ by a fifth; a second either way allows for a fresh boot.
-        if (seen > expected * 0.95 - hz && seen < expected * 1.05 + hz) return hz;
-    }
-    return 0;
+uint32_t kernel_hz() {
+    timespec tick{};
+    if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) != 0 || tick.tv_sec != 0 || tick.tv_nsec <= 0) return 0;
+    return static_cast<uint32_t>((1'000'000'000 + tick.tv_nsec / 2) / tick.tv_nsec);
 }
 
 }  // namespace tcptrail::capture

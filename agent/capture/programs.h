@@ -42,7 +42,6 @@ public:
     int ring_fd() const;
     int counters_fd() const;
     int connections_fd() const;
-    uint32_t hz() const { return hz_; }  // of the kernel's jiffies; 0: not known
     const std::vector<HookStatus>& hooks() const { return hooks_; }
     const std::vector<std::string>& reset_reasons() const { return reset_reasons_; }
 
@@ -70,11 +69,10 @@ private:
     Link sweep_;
     std::vector<HookStatus> hooks_;
     std::vector<std::string> reset_reasons_;
-    uint32_t hz_ = 0;
 };
 
-// The frequency of jiffies, from what they and the monotonic clock (nanoseconds) read at one moment:
-// jiffies begin at -300 s (INITIAL_JIFFIES of include/linux/jiffies.h). 0 when no known HZ fits.
-uint32_t hz_from_clocks(uint64_t jiffies, uint64_t monotonic_nanos);
+// The frequency of jiffies: the coarse clocks advance once per jiffy (ktime_get_coarse_ts64(),
+// KTIME_LOW_RES), and tell so. 0 when they do not.
+uint32_t kernel_hz();
 
 }  // namespace tcptrail::capture

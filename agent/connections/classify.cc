@@ -62,12 +62,14 @@ struct EndRule {
 constexpr EndRule end_rules[] = {
     {[](const Facts& f) { return f.end_missed; }, End::unspecified},
     {[](const Facts& f) { return !f.established; }, End::not_established},
+    // Seen at the change to CLOSE; the errors that tcp_disconnect() leaves come after it.
+    {[](const Facts& f) { return f.local_abort; }, End::local_reset},
     {[](const Facts& f) { return f.error == ECONNABORTED; }, End::killed},
     {[](const Facts& f) { return f.reset == ResetDirection::received; }, End::remote_reset},
     {[](const Facts& f) { return !is_orderly(f) && is_reset_error(f.error); }, End::remote_reset},
     {[](const Facts& f) { return !is_orderly(f) && f.error && f.all_acknowledged; }, End::keepalive_timeout},
     {[](const Facts& f) { return !is_orderly(f) && f.error; }, End::retransmit_timeout},
-    {[](const Facts& f) { return f.local_abort || f.reset == ResetDirection::sent; }, End::local_reset},
+    {[](const Facts& f) { return f.reset == ResetDirection::sent; }, End::local_reset},
     {[](const Facts& f) { return f.passed_closing; }, End::simultaneous_close},
     {[](const Facts& f) { return f.passed_fin_wait1; }, End::local_close},
     {[](const Facts& f) { return f.passed_close_wait; }, End::remote_close},

@@ -101,7 +101,8 @@ struct StateChange {
 
 // What tcp_sock had counted at the time of the event; payload bytes, without SYN and FIN.
 struct Traffic {
-    uint64_t bytes_sent = 0, bytes_acked = 0, bytes_received = 0, bytes_retransmitted = 0;
+    uint64_t bytes_sent = 0, bytes_received = 0, bytes_retransmitted = 0;
+    std::optional<uint64_t> bytes_acked;
     uint64_t segments_out = 0, segments_in = 0, data_segments_out = 0, data_segments_in = 0;
     uint32_t retransmits = 0;
     std::optional<uint32_t> rto_count;

@@ -22,9 +22,9 @@ uint64_t micros_between(uint64_t from_ns, uint64_t to_ns) {
     return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
 }
 
-std::optional<uint64_t> micros_of_jiffies(uint32_t jiffies, uint32_t hz) {
+std::optional<uint64_t> micros_of_jiffies(uint64_t jiffies, uint32_t hz) {
     if (!hz) return std::nullopt;
-    return uint64_t{jiffies} * 1'000'000 / hz;
+    return jiffies * 1'000'000 / hz;
 }
 
 Owner owner_of(const tcptrail_owner& owner) {
@@ -62,7 +62,9 @@ void set_bytes(Traffic& traffic, const tcptrail_record& record, const Facts& fac
     const bool syn_acked = facts.established && facts.role == Role::client;
     const uint64_t control = uint64_t{syn_acked} + uint64_t{fin_sent && facts.all_acknowledged};
     traffic.bytes_sent = socket.bytes_sent;
-    traffic.bytes_acked = socket.bytes_acked - std::min<uint64_t>(socket.bytes_acked, control);
+    // Without a role it is not known whether a SYN is in the count.
+    if (facts.role != Role::unspecified)
+        traffic.bytes_acked = socket.bytes_acked - std::min<uint64_t>(socket.bytes_acked, control);
     traffic.bytes_received =
         socket.bytes_received - std::min<uint64_t>(socket.bytes_received, facts.fin_received);
     traffic.bytes_retransmitted = socket.bytes_retransmitted;
@@ -103,8 +105,8 @@ Traffic traffic_of(const tcptrail_record& record, const Facts& facts, uint32_t h
     if (socket.ssthresh < infinite_ssthresh) t.ssthresh = socket.ssthresh;
     if (socket.delivery_rate) t.delivery_rate_bps = socket.delivery_rate * 8;
     // tcp_get_info_chrono_stats(): the limits count as busy too.
-    t.busy_us =
-        micros_of_jiffies(socket.chrono_jiffies[0] + socket.chrono_jiffies[1] + socket.chrono_jiffies[2], hz);
+    t.busy_us = micros_of_jiffies(
+        uint64_t{socket.chrono_jiffies[0]} + socket.chrono_jiffies[1] + socket.chrono_jiffies[2], hz);
     t.receive_window_limited_us = micros_of_jiffies(socket.chrono_jiffies[1], hz);
     t.send_buffer_limited_us = micros_of_jiffies(socket.chrono_jiffies[2], hz);
     return t;
@@ -130,10 +132,11 @@ void set_times(Connection& c, const tcptrail_record& record, const Facts& facts,
         if (c.role == Role::server && birth.synack_rtt_us) c.connect_us = birth.synack_rtt_us;
         if (c.role == Role::client) c.syn_retransmits = birth.syn_retransmits;
         if (c.role == Role::server) c.synack_retransmits = birth.syn_retransmits;
-    } else if (c.role == Role::client && !facts.end_missed) {
+    } else if (c.role == Role::client && !facts.end_missed && !facts.established) {
         c.syn_retransmits = record.socket.retransmits;
     }
-    if (!facts.end_missed)
+    const bool has_beginning = birth.established_ns || !facts.established;
+    if (!facts.end_missed && has_beginning)
         c.lifetime_us = micros_between(birth.established_ns ? birth.established_ns : opened, record.ended_ns);
     if (birth.retransmit_first_ns) c.retransmit_first_us = micros_between(opened, birth.retransmit_first_ns);
     if (birth.retransmit_last_ns) c.retransmit_last_us = micros_between(opened, birth.retransmit_last_ns);
@@ -161,7 +164,8 @@ Connection connection_of(const tcptrail_record& record, const Kernel& kernel, ui
     c.outcome = outcome_of(facts);
     c.end = end_of(facts);
     if (const int error = error_of(facts, c.outcome, c.end)) c.error_number = static_cast<uint32_t>(error);
-    if (birth.ended_by.pid && c.end != End::remote_close && c.end != End::remote_reset)
+    if (birth.ended_by.pid && c.end != End::remote_close && c.end != End::remote_reset &&
+        c.outcome != Outcome::no_local_port)
         c.ended_by = {birth.ended_by.pid, name_of(birth.ended_by.name)};
     if (birth.reset_direction != TCPTRAIL_RESET_NONE) {
         c.reset = {static_cast<ResetDirection>(birth.reset_direction), {}, birth.reset_state};

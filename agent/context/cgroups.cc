@@ -36,6 +36,9 @@ std::string find_mount(const std::string& proc) {
 
 Cgroups::Cgroups(const std::string& mount, const std::string& proc)
     : mount_(mount.empty() ? find_mount(proc) : mount) {
+    // As the kernel spells it: without links and trailing slashes.
+    std::error_code error;
+    if (const auto canonical = std::filesystem::canonical(mount_, error); !error) mount_ = canonical.string();
     if (!mount_.empty()) mount_fd_.reset(open(mount_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 

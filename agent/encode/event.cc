@@ -67,7 +67,7 @@ void set_process(v1::ConnectionEvent& event, const Connection& c, const context:
 void set_traffic(v1::ConnectionEvent& event, const Traffic& t) {
     using E = v1::ConnectionEvent;
     event.set_bytes_sent(t.bytes_sent);
-    event.set_bytes_acked(t.bytes_acked);
+    set_if(t.bytes_acked, event, &E::set_bytes_acked);
     event.set_bytes_received(t.bytes_received);
     event.set_bytes_retransmitted(t.bytes_retransmitted);
     event.set_segments_out(t.segments_out);
@@ -189,8 +189,10 @@ const v1::ConnectionEvent& EventEncoder::encode(const Connection& c, const conte
 Message to_message(const v1::ConnectionEvent& event) {
     Message message;
     message.topic = Topic::connections;
-    std::string local = event.local_address() + " " + std::to_string(event.local_port());
-    std::string remote = event.remote_address() + " " + std::to_string(event.remote_port());
+    // Without the zone: the two ends of a link-local connection name their interfaces differently.
+    const auto without_zone = [](const std::string& address) { return address.substr(0, address.find('%')); };
+    std::string local = without_zone(event.local_address()) + " " + std::to_string(event.local_port());
+    std::string remote = without_zone(event.remote_address()) + " " + std::to_string(event.remote_port());
     if (remote < local) std::swap(local, remote);
     message.key = local + " " + remote;
     event.SerializeToString(&message.value);

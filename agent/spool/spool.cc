@@ -138,7 +138,6 @@ SqlResult<Contents> Spool::open_file() {
         {statements_.remove, remove.c_str()},
         {statements_.unclaimed, "SELECT id, bytes FROM batch WHERE id > ?1 ORDER BY id"},
         {statements_.sum, "SELECT sum(events), sum(bytes) FROM batch WHERE id BETWEEN ?1 AND ?2"},
-        {statements_.any, "SELECT 1 FROM batch LIMIT 1"},
         {statements_.totals, update_totals},
     };
     for (auto& [statement, sql] : wanted) {
@@ -209,9 +208,11 @@ bool Spool::idle() {
 SqlResult<> Spool::write(Ledger& ledger) {
     if (auto done = Query(statements_.begin).run(); !done) return done;
 
+    bool all_taken = false;
     {
         MutexLock lock(shared_->mutex);
         ledger.reading = shared_->reading;
+        all_taken = shared_->claimed >= shared_->appended_through;
         damaged_ids_.insert(damaged_ids_.end(), shared_->damaged.begin(), shared_->damaged.end());
         shared_->damaged.clear();
     }
@@ -231,16 +232,10 @@ SqlResult<> Spool::write(Ledger& ledger) {
     }
     if (auto done = evict(ledger); !done) return done;
 
-    if (pending_.empty() && ledger.stored.events > ledger.reading.taken_events) {
-        // Rows can vanish, or tell a wrong number, only by damage; when none is left, it is known how many.
-        Query any(statements_.any);
-        auto row = any.step();
-        if (!row) return std::unexpected(row.error());
-        if (!*row) {
-            ledger.damaged += ledger.stored.events - ledger.reading.taken_events;
-            ledger.stored.events = ledger.reading.taken_events;
-            ledger.stored.bytes = ledger.reading.taken_bytes;
-        }
+    // When all is taken and done with, nothing can be left: what seems to be is on pages that are damaged.
+    if (pending_.empty() && all_taken && ledger.reading.taken_events == 0) {
+        ledger.damaged += std::exchange(ledger.stored.events, 0);
+        ledger.stored.bytes = 0;
     }
     if (auto done = write_totals(statements_.totals, ledger.stored); !done) return done;
     return Query(statements_.commit).run();

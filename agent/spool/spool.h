@@ -82,7 +82,7 @@ private:
         uint64_t last;
     };
     struct Statements {
-        Statement begin, commit, rollback, insert, remove, unclaimed, sum, any, totals;
+        Statement begin, commit, rollback, insert, remove, unclaimed, sum, totals;
     };
 
     explicit Spool(const Options& options) : options_(options) {}

@@ -27,11 +27,14 @@ void on_error(rd_kafka_t*, int error, const char* reason, void* opaque) {
     listener_of(opaque).on_error(static_cast<rd_kafka_resp_err_t>(error), reason);
 }
 
-rd_kafka_vu_t header(const char* name, std::string_view value) {
-    rd_kafka_vu_t part;
-    part.vtype = RD_KAFKA_VTYPE_HEADER;
-    part.u.header = {name, value.data(), static_cast<ssize_t>(value.size())};
-    return part;
+HeadersPtr headers_of(Topic topic) {
+    HeadersPtr headers(rd_kafka_headers_new(2));
+    auto add = [&headers](const char* name, std::string_view value) {
+        rd_kafka_header_add(headers.get(), name, -1, value.data(), static_cast<ssize_t>(value.size()));
+    };
+    add("content-type", content_type(topic));
+    add("schema-version", schema_version);
+    return headers;
 }
 
 uint32_t configured_batch_bytes(const rd_kafka_conf_t* conf) {
@@ -67,6 +70,7 @@ Result<std::unique_ptr<Producer>> Producer::create(const Options& options, uint3
             return fail(fmt::format("kafka.topics: {}: {}", options.topics[topic],
                                     rd_kafka_err2str(rd_kafka_last_error())),
                         ExitCode::configuration);
+        producer->headers_[topic] = headers_of(static_cast<Topic>(topic));
     }
     const uint64_t one = 1;
     QueuePtr reports(rd_kafka_queue_get_main(producer->client_.get()));
@@ -92,7 +96,10 @@ rd_kafka_resp_err_t Producer::send(const spool::MessageView& message, void* tag)
         value = framed_;
         flags = RD_KAFKA_MSG_F_COPY;
     }
-    rd_kafka_vu_t parts[7];
+    // A list of our own: with RD_KAFKA_VTYPE_HEADER a refused message's headers are freed twice
+    // (librdkafka#4627).
+    HeadersPtr headers(rd_kafka_headers_copy(headers_[topic].get()));
+    rd_kafka_vu_t parts[6];
     parts[0].vtype = RD_KAFKA_VTYPE_RKT;
     parts[0].u.rkt = topics_[topic].get();
     parts[1].vtype = RD_KAFKA_VTYPE_KEY;
@@ -103,10 +110,12 @@ rd_kafka_resp_err_t Producer::send(const spool::MessageView& message, void* tag)
     parts[3].u.i = flags;
     parts[4].vtype = RD_KAFKA_VTYPE_OPAQUE;
     parts[4].u.ptr = tag;
-    parts[5] = header("content-type", content_type(message.topic));
-    parts[6] = header("schema-version", schema_version);
+    parts[5].vtype = RD_KAFKA_VTYPE_HEADERS;
+    parts[5].u.headers = headers.get();
     ErrorPtr error(rd_kafka_produceva(client_.get(), parts, std::size(parts)));
-    return error ? rd_kafka_error_code(error.get()) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (error) return rd_kafka_error_code(error.get());
+    (void)headers.release();  // the message's now
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 rd_kafka_resp_err_t Producer::probe(Topic topic, int timeout_ms) {

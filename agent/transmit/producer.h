@@ -56,6 +56,7 @@ private:
     ProducerListener& listener_;
     ClientPtr client_;
     std::array<TopicPtr, topic_count> topics_;
+    std::array<HeadersPtr, topic_count> headers_;  // of each record of a topic
     uint32_t batch_bytes_ = 0;
     std::string framed_;
 };

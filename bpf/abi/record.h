@@ -6,7 +6,7 @@
  * compares the layout with the object's BTF, another that pads are zero.
  *
  * Times are CLOCK_BOOTTIME nanoseconds; 0 means "not seen". Jiffies are the kernel's 32-bit ones:
- * the user side knows HZ (capture/existing.h). Numbers of states, errnos and reset reasons are the
+ * the user side knows HZ (capture/programs.h). Numbers of states, errnos and reset reasons are the
  * running kernel's.
  */
 #ifndef TCPTRAIL_ABI_RECORD_H
@@ -153,6 +153,7 @@ struct tcptrail_socket {
     __s32 soft_error; /* sk_err_soft */
     __u32 shutdown;   /* sk_shutdown: 3 once the application has closed */
     char congestion[TCPTRAIL_NAME_LEN];
+    __u32 pad;
 };
 
 struct tcptrail_record {

@@ -13,6 +13,7 @@
 
 /* A local abort completes within the call that began it; older than this it was not completed. */
 #define SWEEP_ENDING_NS 1000000000ull
+#define SWEEP_YOUNG_NS 120000000000ull
 
 static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth* birth, __u64 now) {
     struct sock* sk = (struct sock*)key;
@@ -20,8 +21,9 @@ static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth
     __u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
 
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) return now - birth->reset_ns > SWEEP_ENDING_NS;
-    /* A child just born has no cookie yet. */
-    return (birth->cookie && cookie != birth->cookie) || state == TCP_CLOSE;
+    /* A child takes its cookie at its first change; with Fast Open that can take a while. */
+    if (!birth->cookie) return state == TCP_CLOSE || now - birth->opened_ns > SWEEP_YOUNG_NS;
+    return cookie != birth->cookie || state == TCP_CLOSE;
 }
 
 static __always_inline int sweep_birth(const struct bpf_iter__bpf_map_elem* ctx) {

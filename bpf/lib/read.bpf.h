@@ -95,6 +95,7 @@ static __always_inline void read_socket(struct tcptrail_socket* to, const struct
     to->soft_error = sk->sk_err_soft;
     to->shutdown = sk->sk_shutdown;
     to->rto_count = 0;
+    to->pad = 0;
     bpf_probe_read_kernel(to->congestion, sizeof(to->congestion), tp->inet_conn.icsk_ca_ops->name);
 }
 

@@ -226,7 +226,7 @@ TEST_CASE("case 20: ss -K", "[kernel]") {
         const pid_t killer = net.inside([&] {
             const pid_t child = fork();
             if (child == 0) {
-                freopen("/dev/null", "w", stdout);
+                if (!freopen("/dev/null", "w", stdout)) _exit(126);
                 execlp("ss", "ss", "-K", "-4", "-t", "sport", "=", port.c_str(), nullptr);
                 _exit(127);
             }

@@ -44,10 +44,12 @@ void Watch::read() {
     }
 }
 
-const std::vector<Event>& Watch::wait_for(size_t count, int timeout_ms) {
+const std::vector<Event>& Watch::wait_for(size_t count, int quiet_ms) {
     for (int waited = 0;; waited += poll_ms) {
+        const size_t before = closed_.size();
         read();
-        if (closed_.size() >= count || waited >= timeout_ms) return closed_;
+        if (closed_.size() > before) waited = 0;
+        if (closed_.size() >= count || waited >= quiet_ms) return closed_;
         sleep_ms(poll_ms);
     }
 }

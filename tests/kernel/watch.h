@@ -47,9 +47,9 @@ public:
     // closed(1).
     Event one();
 
-    // The CLOSED records so far, as soon as there are `count` or the time is over. For many
+    // The CLOSED records so far, as soon as there are `count` or none has come for so long. For many
     // connections, of which a few may be in the blind spot.
-    const std::vector<Event>& wait_for(size_t count, int timeout_ms);
+    const std::vector<Event>& wait_for(size_t count, int quiet_ms);
 
 private:
     void read();

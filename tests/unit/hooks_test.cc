@@ -85,10 +85,6 @@ int arguments_of(const KernelTypes& types, const std::string& program) {
     return 0;
 }
 
-uint64_t jiffies_at(uint64_t hz, uint64_t milliseconds) {
-    return (uint64_t{1} << 32) - 300 * hz + hz * milliseconds / 1000;
-}
-
 }  // namespace
 
 TEST_CASE("hooks: the plan", "[unit]") {
@@ -177,17 +173,8 @@ TEST_CASE("hooks: a kernel without types is unavailable", "[unit]") {
     CHECK_THAT(types.error().message, Catch::Matchers::ContainsSubstring("CONFIG_DEBUG_INFO_BTF=y"));
 }
 
-TEST_CASE("hz: from the two clocks", "[unit]") {
-    for (const uint64_t hz : {100, 250, 300, 1000})
-        for (const uint64_t seconds : {1, 2, 5, 30, 120, 200, 600, 3600, 86400, 100 * 86400}) {
-            INFO(hz << " Hz after " << seconds << " s");
-            CHECK(hz_from_clocks(jiffies_at(hz, seconds * 1000), seconds * 1'000'000'000) == hz);
-        }
-    SECTION("no known one fits") {
-        constexpr uint64_t hour_ns = 3600'000'000'000;
-        CHECK(hz_from_clocks(0, hour_ns) == 0);
-        CHECK(hz_from_clocks(jiffies_at(64, 3'600'000), hour_ns) == 0);
-        CHECK(hz_from_clocks(jiffies_at(500, 3'600'000), hour_ns) == 0);
-        CHECK(hz_from_clocks(~uint64_t{0}, hour_ns) == 0);
-    }
+TEST_CASE("hz: of the running kernel", "[unit]") {
+    // What Kconfig offers: 24 to 1200 on some machines, these on x86 and arm64.
+    const std::set<uint32_t> known = {100, 250, 300, 1000};
+    CHECK(known.contains(kernel_hz()));
 }

@@ -503,6 +503,33 @@ TEST_CASE("a missing topic is named, and delivery resumes when it exists") {
     CHECK(tally(read_all(options)).distinct.size() == 100);
 }
 
+TEST_CASE("a message that librdkafka does not even take is kept") {
+    MockCluster cluster;
+    const auto options = cluster.options();
+    rd_kafka_mock_topic_set_error(cluster.get(), connections_topic, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+    struct Silent : ProducerListener {
+        void on_report(void*, rd_kafka_resp_err_t) override { reports++; }
+        void on_error(rd_kafka_resp_err_t, const std::string&) override {}
+        int reports = 0;
+    } listener;
+    auto producer = Producer::create(options, 0, -1, listener);
+    REQUIRE(producer);
+    const spool::MessageView message{Topic::connections, "key", "value"};
+    // Until it knows that the topic is missing.
+    auto error = RD_KAFKA_RESP_ERR_NO_ERROR;
+    int taken = 0;
+    for (int i = 0; i < 300 && error == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+        error = (*producer)->send(message, nullptr);
+        if (error == RD_KAFKA_RESP_ERR_NO_ERROR) taken++;
+        std::this_thread::sleep_for(50ms);
+    }
+    CHECK(error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC);
+    for (int i = 0; i < 100; i++)
+        CHECK((*producer)->send(message, nullptr) == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC);
+    (*producer)->poll();
+    CHECK(listener.reports == taken);
+}
+
 TEST_CASE("what librdkafka waits for in silence is told") {
     MockCluster cluster;
     const auto options = cluster.options();
