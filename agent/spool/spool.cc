@@ -27,6 +27,20 @@ uint64_t unix_nanos() {
     return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
 }
 
+// 0: no rows, where none are expected.
+SqlResult<uint64_t> highest_id(Database& database, bool expected) {
+    auto newest =
+        database.prepare(fmt::format("SELECT {} FROM batch ORDER BY id DESC LIMIT 1", head_columns).c_str());
+    if (!newest) return std::unexpected(newest.error());
+    Query query(*newest);
+    auto found = query.step();
+    if (!found) return std::unexpected(found.error());
+    const Row row = *found ? read_head(query) : Row();
+    if (*found ? !row.head_whole : expected)
+        return std::unexpected(SqlError::malformed("the newest batch is damaged"));
+    return row.head.id;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Spool>> Spool::open(const Options& options) {
@@ -123,8 +137,8 @@ SqlResult<Contents> Spool::open_file() {
     if (!database) return std::unexpected(database.error());
     auto contents = read_totals(*database);
     if (!contents) return contents;
-    // An id that is there already could not be stored again.
-    auto highest = database->value("SELECT max(id) FROM batch");
+    // The newest batch tells how far to read, and what ids are taken.
+    auto highest = highest_id(*database, contents->events > 0);
     if (!highest) return std::unexpected(highest.error());
     highest_id_ = *highest;
     contents->last_id = std::max(contents->last_id, *highest);
