@@ -74,6 +74,9 @@ struct {
     __type(value, __u64);
 } counters SEC(".maps");
 
+/* Never used: brings the record's type into the object's BTF, where a check compares it with abi/record.h. */
+const struct tcptrail_record* record_type __attribute__((unused));
+
 /* Settings: written by the user side before load. */
 const volatile struct tcptrail_config config = {.wake_shift = 21};
 

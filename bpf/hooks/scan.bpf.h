@@ -62,7 +62,8 @@ static __always_inline int scan_file(const struct bpf_iter__task_file* ctx) {
     struct tcp_sock* tp;
     struct sock* sk;
 
-    if (ctx->meta->seq_num == 0) self_tgid = bpf_get_current_pid_tgid() >> 32; /* this runs in the agent's read() */
+    /* This runs in the agent's read(). */
+    if (ctx->meta->seq_num == 0) self_tgid = bpf_get_current_pid_tgid() >> 32;
     if (!task || !file) return 0;
     socket = bpf_sock_from_file(file);
     if (!socket) return 0;
