@@ -138,12 +138,8 @@ void set_times(Connection& c, const tcptrail_record& record, const Facts& facts,
     const bool has_beginning = birth.established_ns || !facts.established;
     if (!facts.end_missed && has_beginning)
         c.lifetime_us = micros_between(birth.established_ns ? birth.established_ns : opened, record.ended_ns);
-    // The hook also sees tries of which tcp_sock says that nothing left.
-    const bool retransmitted = facts.end_missed || record.socket.retransmits;
-    if (birth.retransmit_first_ns && retransmitted)
-        c.retransmit_first_us = micros_between(opened, birth.retransmit_first_ns);
-    if (birth.retransmit_last_ns && retransmitted)
-        c.retransmit_last_us = micros_between(opened, birth.retransmit_last_ns);
+    if (birth.retransmit_first_ns) c.retransmit_first_us = micros_between(opened, birth.retransmit_first_ns);
+    if (birth.retransmit_last_ns) c.retransmit_last_us = micros_between(opened, birth.retransmit_last_ns);
     if (birth.reset_direction != TCPTRAIL_RESET_NONE) c.reset_us = micros_between(opened, birth.reset_ns);
     for (unsigned i = 0; i < birth.timeline_len; ++i) {
         const uint64_t at = birth.opened_ns + (birth.timeline[i] >> 4);
