@@ -221,6 +221,7 @@ TEST_CASE("what lies in the queues when a reset comes", "[kernel]") {
         REQUIRE(client.call([=] { return send_bytes(made.client_fd, 300); }) == 0);
         // The reset is lost, too; the server's end is closed after it.
         REQUIRE(client.call([=] { return close_with_reset(made.client_fd); }) == 0);
+        REQUIRE(wire.await_dropped(2));
         wire.rules().drop_to_server = false;
         wire.rules().drop_to_client = true;
         REQUIRE(server.call([=] { return close_with_reset(made.server_fd); }) == 0);

@@ -20,6 +20,11 @@ namespace {
 
 constexpr int quiet_ms = 20'000;  // longer than a sweep takes to come
 
+// Softirqs that run on top of a thread of pid 1 come in slices of up to 2 ms, hundreds of ends each, and on
+// some machines no BPF program runs then. Such records are counted by name; more than these would mean that
+// the agent hides behind them.
+constexpr size_t most_in_blind_spot(size_t expected) { return expected / 20; }
+
 // Lifecycles by the kernel's count.
 uint64_t lifecycles(const Netns& net) {
     return net.tcp_counter("ActiveOpens") + net.tcp_counter("PassiveOpens");
@@ -113,7 +118,7 @@ TEST_CASE("case 44: 20,000 connections open at once, then closed at once", "[ker
         ++ends[(is_client ? "client " : "server ") + event.text("end")];
     }
     if (blind > 0) WARN(blind << " of " << expected << " records in the blind spot");
-    CHECK(blind <= expected / 100);
+    CHECK(blind <= most_in_blind_spot(expected));
     CHECK(ids.size() == expected);
     CHECK(wrong_owners == 0);
     CHECK(wrong_outcomes == 0);
@@ -149,6 +154,6 @@ TEST_CASE("short connections: told = generator = the kernel's count", "[kernel]"
         if (!right) ++wrong;
     }
     if (blind > 0) WARN(blind << " of " << expected << " records in the blind spot");
-    CHECK(blind <= expected / 100);
+    CHECK(blind <= most_in_blind_spot(expected));
     CHECK(wrong == 0);
 }

@@ -236,6 +236,14 @@ Wire::~Wire() {
     munmap(rules_, sizeof(WireRules));
 }
 
+bool Wire::await_dropped(uint64_t segments) const {
+    for (int waited_ms = 0; waited_ms < 10'000; ++waited_ms) {
+        if (rules_->tcp_dropped >= segments) return true;
+        sleep_ms(1);
+    }
+    return false;
+}
+
 Endpoint Wire::client_end(int family, uint16_t port) {
     return endpoint(family == AF_INET ? "10.77.0.1" : "fd77::1", port);
 }

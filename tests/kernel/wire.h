@@ -42,6 +42,8 @@ public:
     const Netns& client() const { return client_; }
     const Netns& server() const { return server_; }
     WireRules& rules() { return *rules_; }
+    // Until the relay, which runs on its own time, has lost so many TCP segments. False after 10 s.
+    bool await_dropped(uint64_t segments) const;
 
     static Endpoint client_end(int family, uint16_t port);
     static Endpoint server_end(int family, uint16_t port);
