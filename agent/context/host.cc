@@ -14,6 +14,8 @@ namespace tcptrail::context {
 
 namespace {
 
+constexpr size_t machine_id_size = 32;  // hexadecimal digits: machine-id(5)
+
 std::string first_line(const std::string& path) {
     std::ifstream file(path);
     std::string line;
@@ -48,17 +50,23 @@ std::string random_uuid() {
 
 }  // namespace
 
-Host identify_host(const std::string& proc, const std::string& node) {
+Host identify_host(const std::string& proc, const std::string& node,
+                   const std::vector<std::string>& machine_ids) {
     Host host;
     utsname system{};
     uname(&system);
     host.kernel = system.release;
     host.node = node.empty() ? system.nodename : node;
     host.boot_id = first_line(proc + "/sys/kernel/random/boot_id");
-    std::string machine = first_line("/etc/machine-id");
-    if (machine.size() < 32) machine = first_line("/var/lib/dbus/machine-id");
-    host.host_id = hash_hex("tcptrail host " + (machine.size() < 32 ? "boot " + host.boot_id : machine));
     host.run_id = random_uuid();
+    std::string machine;
+    for (const std::string& file : machine_ids) {
+        machine = first_line(file);
+        if (machine.size() >= machine_id_size) break;
+        machine.clear();
+    }
+    if (machine.empty()) machine = host.boot_id.empty() ? "run " + host.run_id : "boot " + host.boot_id;
+    host.host_id = hash_hex("tcptrail host " + machine);
     return host;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace tcptrail::context {
 
@@ -14,8 +15,11 @@ struct Host {
     std::string kernel;   // release
 };
 
-// `node` empty: the host name. Where there is no machine id, host_id is a hash of the boot id: it then
-// changes with each boot, but never collides.
-Host identify_host(const std::string& proc, const std::string& node);
+// `node` empty: the host name. `machine_ids`: the files that may hold the machine id, best first. Where none
+// does, host_id is a hash of the boot id, or else of the run id: it then changes with each boot, or start,
+// but never collides.
+Host identify_host(const std::string& proc, const std::string& node,
+                   const std::vector<std::string>& machine_ids = {"/etc/machine-id",
+                                                                  "/var/lib/dbus/machine-id"});
 
 }  // namespace tcptrail::context

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "tests/catch.h"
+#include "tests/kafka/acl.h"
 #include "tests/kafka/process.h"
 
 using tests::eventually;
@@ -211,6 +212,26 @@ TEST_CASE("a missing topic is named, and its events wait until it is made", "[ka
 
     REQUIRE(setting.topics("create").status == 0);
     CHECK(eventually(seconds(60), [&] { return setting.delivered() >= 2 * truth.connections; }));
+    require_stops(agent);
+    require_complete(setting, truth);
+}
+
+TEST_CASE("a topic that it may not write to is named, and its events wait until it may", "[kafka][root]") {
+    if (no_root()) SKIP_TEST("needs root");
+    const Setting setting;
+    REQUIRE(setting.topics("create").status == 0);
+    // Told by the metadata, or by the answer to the first message.
+    const auto access = GENERATE(tests::Access::none, tests::Access::describe);
+    tests::AccessRule rule(brokers(), setting.topic(), access);
+
+    Process agent(setting.agent());
+    REQUIRE(is_tracing(agent));
+    const Truth truth = truth_of(run(generator(1'000)));
+    const std::string expected = "do not allow to write to topic " + setting.topic();
+    CHECK(eventually(seconds(30), [&] { return agent.errors().find(expected) != std::string::npos; }));
+
+    rule.lift();
+    CHECK(eventually(seconds(90), [&] { return setting.delivered() >= 2 * truth.connections; }));
     require_stops(agent);
     require_complete(setting, truth);
 }

@@ -39,13 +39,6 @@ private:
     std::string path_;
 };
 
-std::string first_line(const char* path) {
-    std::ifstream file(path);
-    std::string line;
-    std::getline(file, line);
-    return line;
-}
-
 }  // namespace
 
 TEST_CASE("host: who tells the events", "[unit]") {
@@ -71,10 +64,28 @@ TEST_CASE("host: the host's id stays, the run's is new each time", "[unit]") {
 }
 
 TEST_CASE("host: the machine id is confidential", "[unit]") {
-    const std::string machine = first_line("/etc/machine-id");
-    if (machine.empty()) SKIP_TEST("this machine has no /etc/machine-id");
     const Proc proc;
-    const Host host = identify_host(proc.path(), "node");
+    const std::string machine = "0123456789abcdef0123456789abcdef";
+    const std::string file = proc.path() + "/machine-id";
+    std::ofstream(file) << machine << "\n";
+    const Host host = identify_host(proc.path(), "node", {file});
     for (const std::string& told : {host.host_id, host.node, host.boot_id, host.run_id})
         CHECK(told.find(machine) == std::string::npos);
+    // The same in any boot.
+    std::ofstream(proc.path() + "/sys/kernel/random/boot_id") << "another\n";
+    CHECK(identify_host(proc.path(), "node", {file}).host_id == host.host_id);
+}
+
+TEST_CASE("host: without a machine id no two hosts have one host id", "[unit]") {
+    const Proc proc;
+    const std::string file = proc.path() + "/machine-id";
+    const auto host_id = [&] { return identify_host(proc.path(), "node", {"/nonexistent", file}).host_id; };
+    const std::string by_boot = host_id();
+    CHECK(host_id() == by_boot);
+    // As systemd leaves it in an image.
+    std::ofstream(file) << "uninitialized\n";
+    CHECK(host_id() == by_boot);
+    fs::remove(proc.path() + "/sys/kernel/random/boot_id");
+    CHECK(host_id() != by_boot);
+    CHECK(host_id() != host_id());
 }

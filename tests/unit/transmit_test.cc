@@ -531,25 +531,18 @@ TEST_CASE("a message that librdkafka does not even take is kept") {
 }
 
 TEST_CASE("what librdkafka waits for in silence is told") {
+    // What a topic says that it may not see is tested with a real broker: the mock's answer has partitions,
+    // which ends librdkafka 2.8 (librdkafka#4907) and which no broker sends.
     MockCluster cluster;
     const auto options = cluster.options();
-    std::string expected;
-    SECTION("a topic that it may not see") {
-        rd_kafka_mock_topic_set_error(cluster.get(), connections_topic,
-                                      RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
-        expected = "do not allow to write to topic tcptrail.connections";
-    }
-    SECTION("brokers that are slower than anyone waits") {
-        rd_kafka_mock_broker_set_rtt(cluster.get(), 1, 20'000);
-        expected = "the brokers do not answer";
-    }
+    // Slower than anyone waits.
+    rd_kafka_mock_broker_set_rtt(cluster.get(), 1, 20'000);
     Pipeline pipeline(options);
     pipeline.append(0, 100);
     CHECK(pipeline.until([&] { return !pipeline.transmitter->status().problem.empty(); }));
-    CHECK_THAT(pipeline.transmitter->status().problem, ContainsSubstring(expected));
+    CHECK_THAT(pipeline.transmitter->status().problem, ContainsSubstring("the brokers do not answer"));
     CHECK(pipeline.spool->stats().held == 100);
 
-    rd_kafka_mock_topic_set_error(cluster.get(), connections_topic, RD_KAFKA_RESP_ERR_NO_ERROR);
     rd_kafka_mock_broker_set_rtt(cluster.get(), 1, 0);
     REQUIRE(pipeline.delivered(60s));
     CHECK(pipeline.transmitter->status().problem.empty());
