@@ -8,7 +8,7 @@
 
 BUILD ?= build
 VERSION := 0.1.0
-commit := $(if $(wildcard .git),$(shell git describe --always --dirty --exclude '*'))
+commit := $(if $(and $(wildcard .git),$(shell command -v git)),$(shell git describe --always --dirty --exclude '*'))
 
 # As many jobs as processors, unless the caller says how many.
 ifeq ($(MAKELEVEL),0)

@@ -13,6 +13,7 @@
 
 #include "agent/base/log.h"
 #include "agent/config_file.h"
+#include "agent/transmit/client.h"
 
 namespace tcptrail {
 
@@ -190,7 +191,7 @@ Parsed<std::string> parse_topic(const std::string& text) {
 }
 
 Problem check_property(const std::string& name, const std::string& value) {
-    return check(name, value, is_secret_property(name));
+    return check(name, value, transmit::is_secret(name));
 }
 
 Problem check_property_file(const std::string& name, const std::string& path) {
@@ -201,16 +202,6 @@ Problem check_property_file(const std::string& name, const std::string& path) {
     if (content->empty())
         return fmt::format("file {}: is empty; allowed: a file with the value", one_line(path));
     return check(name, *content, true);
-}
-
-bool is_secret_property(std::string_view name) {
-    std::string lower(name);
-    std::transform(lower.begin(), lower.end(), lower.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    if (lower.ends_with(".location") || lower.ends_with(".serializer")) return false;
-    for (const char* word : {"password", "secret", "key", "token", "credential", "jaas"})
-        if (lower.find(word) != std::string::npos) return true;
-    return false;
 }
 
 }  // namespace tcptrail

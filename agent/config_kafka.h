@@ -28,7 +28,4 @@ Problem check_property(const std::string& name, const std::string& value);
 // The same for the content of the file at `path`, which must be readable.
 Problem check_property_file(const std::string& name, const std::string& path);
 
-// Whether the property's value must not be shown, judged by its name.
-bool is_secret_property(std::string_view name);
-
 }  // namespace tcptrail

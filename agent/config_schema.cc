@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/config_values.h"
+#include "agent/transmit/client.h"
 
 namespace tcptrail {
 
@@ -128,7 +129,7 @@ ConfigKey properties(std::string_view name, Member member, std::string_view othe
     key.entries = [=](const Config& config) {
         ConfigKey::Map shown = member(config);
         for (auto& [property, value] : shown)
-            if (values == Values::plain && is_secret_property(property)) value = "********";
+            if (values == Values::plain && transmit::is_secret(property)) value = "********";
         return shown;
     };
     return key;

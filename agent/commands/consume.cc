@@ -25,7 +25,7 @@ Examples:
   tcptrail consume --brokers broker:9092 --topic tcptrail.agents -o jsonl     the agents' accounts of themselves
 
 --verify reads what is there now, prints holes and duplicates of the sequence of each run instead of events
-(give -o to see these too), and exits with 1 when there are holes.
+(with -o: these too, the result then on standard error), and exits with 1 when there are holes.
 TLS and SASL come from the configuration (kafka.properties).)";
 
 struct ConsumeOptions {
@@ -122,7 +122,8 @@ Result<ExitCode> Consume::run(transmit::Consumer& consumer) {
                 static_cast<unsigned long long>(undecodable_));
     if (!options_.verify) return ExitCode::ok;
     printf("matched: %llu events\n", static_cast<unsigned long long>(matched_));
-    verifier_.print(stdout);
+    // Beside events it is no event.
+    verifier_.print(options_.print ? stderr : stdout);
     return verifier_.has_holes() || undecodable_ ? ExitCode::failure : ExitCode::ok;
 }
 

@@ -8,7 +8,7 @@
 #include <chrono>
 
 #include "agent/spool/schema.h"
-#include "agent/spool/thread.h"
+#include "agent/base/thread.h"
 
 namespace tcptrail::spool {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "agent/base/counter.h"
 #include "agent/base/fd.h"
-#include "agent/spool/mutex.h"
+#include "agent/base/mutex.h"
 
 namespace tcptrail::spool {
 

@@ -10,7 +10,7 @@
 #include <iterator>
 #include <utility>
 
-#include "agent/spool/thread.h"
+#include "agent/base/thread.h"
 
 namespace tcptrail::transmit {
 namespace {
@@ -86,11 +86,14 @@ void drop_log(const rd_kafka_t*, int, const char*, const char*) {}
 }  // namespace
 
 bool is_secret(std::string_view property) {
+    std::string name(property);
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     // Places of secrets are no secrets.
-    if (property.ends_with(".location")) return false;
+    if (name.ends_with(".location")) return false;
     for (std::string_view word :
          {"password", "secret", "credential", "token", "key", "jaas", "oauthbearer.config"})
-        if (property.find(word) != std::string_view::npos) return true;
+        if (name.find(word) != std::string::npos) return true;
     return false;
 }
 

@@ -49,7 +49,7 @@ std::optional<std::string> client_warning(const Options& options);
 // The same for any version, as rd_kafka_version() tells it.
 std::optional<std::string> client_warning(const Options& options, int librdkafka_version);
 
-// Whether a property's value must not be shown.
+// Whether a property's value must not be shown, judged by its name.
 bool is_secret(std::string_view property);
 
 }  // namespace tcptrail::transmit

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "agent/base/counter.h"
-#include "agent/spool/mutex.h"
+#include "agent/base/mutex.h"
 
 namespace tcptrail::transmit {
 

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "agent/spool/thread.h"
+#include "agent/base/thread.h"
 
 namespace tcptrail::transmit {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/spool/thread.h"
+#include "agent/base/thread.h"
 
 #include <pthread.h>
 
