@@ -8,6 +8,12 @@
 
 namespace tcptrail::capture {
 
+namespace {
+
+constexpr uint64_t last_state = 12;  // TCP_NEW_SYN_RECV of include/net/tcp_states.h
+
+}  // namespace
+
 Result<const tcptrail_record*> decode(std::span<const std::byte> bytes) {
     if (bytes.size() != sizeof(tcptrail_record))
         return fail("a record of " + std::to_string(bytes.size()) + " bytes, not " +
@@ -23,6 +29,13 @@ Result<const tcptrail_record*> decode(std::span<const std::byte> bytes) {
     if (birth.role > TCPTRAIL_ROLE_SERVER) return fail("an unknown role");
     if (birth.owner.source > TCPTRAIL_OWNER_SCAN) return fail("an unknown source of the owner");
     if (birth.reset_direction > TCPTRAIL_RESET_RECEIVED) return fail("an unknown direction of the reset");
+    if (birth.state > last_state) return fail("state " + std::to_string(birth.state));
+    if (birth.reset_state > last_state)
+        return fail("state of reset " + std::to_string(birth.reset_state));
+    for (int i = 0; i < birth.timeline_len; ++i) {
+        const uint64_t state = birth.timeline[i] & 0xf;
+        if (state > last_state) return fail("state " + std::to_string(state) + " in the timeline");
+    }
     // A child whose end came before it was established and that was found gone has no addresses: family 0.
     if (birth.addresses.family != AF_INET && birth.addresses.family != AF_INET6 &&
         birth.addresses.family != 0)

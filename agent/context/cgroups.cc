@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "agent/base/clock.h"
+#include "agent/context/processes.h"
 
 namespace tcptrail::context {
 
@@ -22,12 +24,29 @@ constexpr uint64_t walk_interval_ns = 1'000'000'000;
 constexpr int handle_type_kernfs = 0xfe;  // FILEID_KERNFS of include/linux/exportfs.h
 constexpr uint64_t handle_bytes = sizeof(uint64_t);
 
+// A path of /proc/self/mounts, where white space and the backslash are octal: proc_pid_mounts(5), getmntent(3).
+std::string unescaped(std::string_view text) {
+    std::string path;
+    for (size_t at = 0; at < text.size(); ++at) {
+        unsigned character = 0;
+        const char* const digits = text.data() + at + 1;
+        if (text[at] == '\\' && at + 3 < text.size() &&
+            std::from_chars(digits, digits + 3, character, 8).ptr == digits + 3) {
+            path += static_cast<char>(character);
+            at += 3;
+        } else {
+            path += text[at];
+        }
+    }
+    return path;
+}
+
 std::string find_mount(const std::string& proc) {
     std::ifstream mounts(proc + "/self/mounts");
     for (std::string line; std::getline(mounts, line);) {
         std::istringstream fields(line);
         std::string device, path, type;
-        if (fields >> device >> path >> type && type == "cgroup2") return path;
+        if (fields >> device >> path >> type && type == "cgroup2") return unescaped(path);
     }
     return {};
 }
@@ -72,20 +91,20 @@ const std::string* Cgroups::by_handle(uint64_t id) {
     const std::string path =
         std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(folder.get()), error).string();
     if (error || !path.starts_with(mount_)) return nullptr;
-    const std::string below = path.substr(mount_.size());
+    const std::string below(without_deleted(std::string_view(path).substr(mount_.size())));
     return &paths_.emplace(id, below.empty() ? "/" : below).first->second;
 }
 
-// Without the capability: the id is also the inode number of the folder.
+// Without the capability: the id is also the inode number of the folder. What is gone stays known: its last
+// connections may still be told.
 void Cgroups::walk() {
-    paths_.clear();
     std::vector<std::string> folders = {""};
     while (!folders.empty() && paths_.size() < max_paths) {
         const std::string folder = std::move(folders.back());
         folders.pop_back();
         struct stat status{};
         if (stat((mount_ + folder).c_str(), &status) != 0) continue;
-        paths_.emplace(status.st_ino, folder.empty() ? "/" : folder);
+        paths_.insert_or_assign(status.st_ino, folder.empty() ? "/" : folder);
         std::error_code error;
         for (std::filesystem::directory_iterator entry(mount_ + folder, error), end; !error && entry != end;
              entry.increment(error))

@@ -15,8 +15,9 @@ bool is_hex(std::string_view text) {
 }
 
 std::string_view id_in_component(std::string_view component) {
-    for (const std::string_view suffix : {".scope", ".service", ".slice"})
-        if (component.ends_with(suffix)) component.remove_suffix(suffix.size());
+    // A service whose name is a container's id is podman's health check, beside the container.
+    constexpr std::string_view scope = ".scope";
+    if (component.ends_with(scope)) component.remove_suffix(scope.size());
     if (component.size() < oci_id_length) return {};
     const std::string_view id = component.substr(component.size() - oci_id_length);
     const std::string_view before = component.substr(0, component.size() - oci_id_length);

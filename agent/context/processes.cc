@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/context/processes.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 
 #include "agent/context/container.h"
 
@@ -35,6 +35,16 @@ uint64_t start_ticks_of(std::string_view stat) {
     uint64_t ticks = 0;
     std::from_chars(stat.data() + at, stat.data() + stat.size(), ticks);
     return ticks;
+}
+
+// The first of the line "Uid:" in /proc/<pid>/status: real, as the kernel programs tell it.
+// ~0 where there is none.
+uint32_t real_uid_of(std::string_view status) {
+    constexpr std::string_view label = "\nUid:\t";
+    uint32_t uid = ~0u;
+    if (const size_t at = status.find(label); at != std::string_view::npos)
+        std::from_chars(status.data() + at + label.size(), status.data() + status.size(), uid);
+    return uid;
 }
 
 }  // namespace
@@ -65,12 +75,18 @@ Process Processes::read(uint32_t pid, uint64_t start_ns) const {
     if (start_ns && !is_the_one()) return {};
     Process process;
     std::error_code error;
-    process.executable = std::filesystem::read_symlink(folder + "/exe", error).string();
+    process.executable =
+        without_deleted(std::filesystem::read_symlink(folder + "/exe", error).string());
     process.cgroup_path = cgroup_path_of(read_file(folder + "/cgroup"));
-    struct stat status{};
-    if (stat(folder.c_str(), &status) == 0) process.uid = status.st_uid;
+    process.uid = real_uid_of(read_file(folder + "/status"));
     if (start_ns && !is_the_one()) return {};  // it ended meanwhile and another took its pid
     return process;
+}
+
+std::string_view without_deleted(std::string_view path) {
+    constexpr std::string_view suffix = " (deleted)";
+    if (path.ends_with(suffix)) path.remove_suffix(suffix.size());
+    return path;
 }
 
 std::string cgroup_path_of(std::string_view proc_cgroup) {

@@ -13,7 +13,7 @@ namespace tcptrail::context {
 struct Process {
     std::string executable;
     std::string cgroup_path;
-    uint32_t uid = ~0u;  // ~0: not known
+    uint32_t uid = ~0u;  // real; ~0: not known
 };
 
 // Remembers processes that own connections, the least recently used leaves first. Used by the capture
@@ -41,6 +41,9 @@ private:
     std::list<Entry> recent_;  // the most recently used first
     std::unordered_map<uint32_t, std::list<Entry>::iterator> by_pid_;
 };
+
+// The path as it was before its file or folder went away: /proc adds " (deleted)".
+std::string_view without_deleted(std::string_view path);
 
 // The path of a process's cgroup from the content of /proc/<pid>/cgroup: v2's, unless that says nothing
 // ("/") and a v1 hierarchy names a container; empty when there is none.

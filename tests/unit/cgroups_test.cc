@@ -142,6 +142,12 @@ TEST_CASE("cgroups: the mount is looked up in self/mounts", "[unit]") {
         Cgroups cgroups("", tree.path() + "/proc");
         CHECK(path_or_none(cgroups, inner) == "/inner");
     }
+    SECTION("a path with white space and a backslash") {
+        const uint64_t odd = tree.make("/a b\\c/inner");
+        tree.write("/proc/self/mounts", "cgroup2 " + tree.path() + "/a\\040b\\134c cgroup2 rw 0 0\n");
+        Cgroups cgroups("", tree.path() + "/proc");
+        CHECK(path_or_none(cgroups, odd) == "/inner");
+    }
     SECTION("only version 1") {
         tree.write("/proc/self/mounts", "cgroup " + tree.path() + "/unified cgroup rw,memory 0 0\n");
         Cgroups cgroups("", tree.path() + "/proc");

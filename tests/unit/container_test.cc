@@ -68,6 +68,7 @@ TEST_CASE("container: paths of none", "[unit]") {
              "/docker/x" + id,                                 // glued to something else
              "/machine.slice/libpod-conmon-" + id + ".scope",  // the monitor is outside
              "/system.slice/crio-conmon-" + id + ".scope",
+             "/system.slice/" + id + ".service",  // podman's health check
              "/system.slice/var-lib-docker-overlay2-" + id + "-merged.mount",
              "/docker-" + id + ".scope.d",
          }) {

@@ -154,6 +154,16 @@ TEST_CASE("decode: what the ABI does not allow is refused", "[unit]") {
         record.birth.owner.source = 0x100;  // not cut to eight bits
         CHECK_FALSE(problem_of(record).empty());
     }
+    SECTION("states") {
+        record.birth.state = 13;
+        CHECK(problem_of(record) == "state 13");
+        record.birth.state = 7;
+        record.birth.reset_state = 200;
+        CHECK(problem_of(record) == "state of reset 200");
+        record.birth.reset_state = 0;
+        record.birth.timeline[record.birth.timeline_len++] = 15;
+        CHECK(problem_of(record) == "state 15 in the timeline");
+    }
     SECTION("direction of the reset") {
         record.birth.reset_direction = TCPTRAIL_RESET_RECEIVED + 1;
         CHECK_FALSE(problem_of(record).empty());
