@@ -30,8 +30,7 @@ Result<const tcptrail_record*> decode(std::span<const std::byte> bytes) {
     if (birth.owner.source > TCPTRAIL_OWNER_SCAN) return fail("an unknown source of the owner");
     if (birth.reset_direction > TCPTRAIL_RESET_RECEIVED) return fail("an unknown direction of the reset");
     if (birth.state > last_state) return fail("state " + std::to_string(birth.state));
-    if (birth.reset_state > last_state)
-        return fail("state of reset " + std::to_string(birth.reset_state));
+    if (birth.reset_state > last_state) return fail("state of reset " + std::to_string(birth.reset_state));
     for (int i = 0; i < birth.timeline_len; ++i) {
         const uint64_t state = birth.timeline[i] & 0xf;
         if (state > last_state) return fail("state " + std::to_string(state) + " in the timeline");

@@ -24,7 +24,8 @@ constexpr uint64_t walk_interval_ns = 1'000'000'000;
 constexpr int handle_type_kernfs = 0xfe;  // FILEID_KERNFS of include/linux/exportfs.h
 constexpr uint64_t handle_bytes = sizeof(uint64_t);
 
-// A path of /proc/self/mounts, where white space and the backslash are octal: proc_pid_mounts(5), getmntent(3).
+// A path of /proc/self/mounts, where white space and the backslash are octal: proc_pid_mounts(5),
+// getmntent(3).
 std::string unescaped(std::string_view text) {
     std::string path;
     for (size_t at = 0; at < text.size(); ++at) {

@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <chrono>
 
-#include "agent/spool/schema.h"
 #include "agent/base/thread.h"
+#include "agent/spool/schema.h"
 
 namespace tcptrail::spool {
 namespace {

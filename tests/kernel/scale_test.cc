@@ -23,7 +23,9 @@ constexpr int quiet_ms = 20'000;  // longer than a sweep takes to come
 // Softirqs that run on top of a thread of pid 1 come in slices of up to 2 ms, hundreds of ends each, and on
 // some machines no BPF program runs then. Such records are counted by name; more than these would mean that
 // the agent hides behind them.
-constexpr size_t most_in_blind_spot(size_t expected) { return expected / 20; }
+constexpr size_t most_in_blind_spot(size_t expected) {
+    return expected / 20;
+}
 
 // Lifecycles by the kernel's count.
 uint64_t lifecycles(const Netns& net) {

@@ -41,7 +41,8 @@ public:
         fs::remove(folder + "/exe");
         fs::create_symlink(executable, folder + "/exe");
         std::ofstream(folder + "/cgroup") << cgroup;
-        std::ofstream(folder + "/status") << "Name:\t" << name << "\nUid:\t1000\t0\t0\t0\nGid:\t100\t0\t0\t0\n";
+        std::ofstream(folder + "/status")
+            << "Name:\t" << name << "\nUid:\t1000\t0\t0\t0\nGid:\t100\t0\t0\t0\n";
         // Field 22 is the start; the name is field 2.
         std::ofstream stat(folder + "/stat");
         stat << pid << " (" << name << ") S";
