@@ -121,9 +121,10 @@ Result<ExitCode> Consume::run(transmit::Consumer& consumer) {
         fprintf(stderr, "tcptrail: %llu records could not be decoded\n",
                 static_cast<unsigned long long>(undecodable_));
     if (!options_.verify) return ExitCode::ok;
-    printf("matched: %llu events\n", static_cast<unsigned long long>(matched_));
     // Beside events it is no event.
-    verifier_.print(options_.print ? stderr : stdout);
+    std::FILE* const out = options_.print ? stderr : stdout;
+    fprintf(out, "matched: %llu events\n", static_cast<unsigned long long>(matched_));
+    verifier_.print(out);
     return verifier_.has_holes() || undecodable_ ? ExitCode::failure : ExitCode::ok;
 }
 
