@@ -152,6 +152,8 @@ std::vector<ConfigKey> make_keys() {
                 "How long a record may wait in a ring that is nearly empty."),
         integer("capture.sweep_interval_secs", MEMBER(capture.sweep_interval_secs), 1, 3600, "seconds",
                 "How often births are looked for whose socket is gone."),
+        choice("capture.calls", MEMBER(capture.calls), {"auto", "trampolines", "tracepoints", "off"},
+               "How results of connect() and accept() are seen. auto: by trampolines, or else by tracepoints."),
         text("capture.btf", MEMBER(capture.btf), 0, 4095,
              "The file with the kernel's types. Empty: /sys/kernel/btf/vmlinux."),
         boolean("capture.include_self", MEMBER(capture.include_self),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/pipeline.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/base/clock.h"
@@ -74,15 +75,10 @@ Result<Account> Pipeline::account() const {
 }
 
 std::string Pipeline::describe() const {
-    size_t attached = 0;
+    const auto attached = std::ranges::count_if(capture_->hooks(), &capture::HookStatus::attached);
     std::string missing;
-    for (const capture::HookStatus& hook : capture_->hooks()) {
-        if (hook.attached)
-            ++attached;
-        else
-            missing += (missing.empty() ? "" : "; ") + std::string(hook.plan->missing_fact) + " (" +
-                       hook.plan->name + ": " + hook.problem + ")";
-    }
+    for (const capture::MissingFact& fact : capture::missing_facts(capture_->hooks()))
+        missing += (missing.empty() ? "" : "; ") + fact.fact + " (" + fact.why + ")";
     return "tracing the TCP connections of this host with " + std::to_string(attached) + " of " +
            std::to_string(capture_->hooks().size()) + " hooks; " +
            (missing.empty() ? "nothing is missing" : "missing: " + missing);

@@ -56,8 +56,9 @@ void set_hooks(v1::AgentReport& report, const capture::Capture& capture) {
         hook.set_name(status.plan->name);
         hook.set_attached(status.attached);
         hook.set_problem(encode::repaired_utf8(status.problem));
-        if (!status.attached) report.add_missing_facts(status.plan->missing_fact);
     }
+    for (const capture::MissingFact& missing : capture::missing_facts(capture.hooks()))
+        report.add_missing_facts(missing.fact);
 }
 
 void set_stages(v1::AgentReport& report, const Pipeline& pipeline, const spool::SpoolStats& spool,

@@ -32,6 +32,24 @@ static __always_inline __u64 compat_cgroup_id(const struct sock* sk) {
     return cgroup ? cgroup->kn->id : 0;
 }
 
+/* The same for a socket that was found through pointers that the verifier does not know. */
+static __always_inline __u64 compat_probe_cgroup_id(const struct sock* sk) {
+    if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup)) return 0;
+    return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
+}
+
+/* The first arguments of the system call that `task` is in. Its registers stay as they were when it entered.
+ */
+#if defined(__TARGET_ARCH_arm64)
+#define COMPAT_SYSCALL_ARGUMENT_1(regs) BPF_CORE_READ(regs, orig_x0)
+#define COMPAT_SYSCALL_ARGUMENT_2(regs) BPF_CORE_READ(regs, regs[1])
+#elif defined(__TARGET_ARCH_x86)
+#define COMPAT_SYSCALL_ARGUMENT_1(regs) BPF_CORE_READ(regs, di)
+#define COMPAT_SYSCALL_ARGUMENT_2(regs) BPF_CORE_READ(regs, si)
+#else
+#error "which registers hold the arguments of system calls on this architecture?"
+#endif
+
 /*
  * tcp_send_reset carries enum sk_rst_reason from Linux 6.10 on (b533fb9cf4f7); the user side loads
  * the program that fits. See tcp.bpf.c.

@@ -8,6 +8,7 @@
 #define TCPTRAIL_KERNEL_BPF_H
 
 #include <linux/bpf.h>
+#include <linux/errno.h>
 #include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +16,7 @@
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
-#define ECONNABORTED 103
+#define ERESTARTSYS 512 /* and above: the kernel's own, never seen by an application */
 #define TCP_NAGLE_OFF 1
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 
@@ -135,6 +136,8 @@ struct minmax {
 
 struct tcp_sock {
     struct inet_connection_sock inet_conn;
+    __u64 first_tx_mstamp;
+    __u32 rcv_tstamp;
     __u64 bytes_sent;
     __u64 bytes_acked;
     __u64 bytes_received;
@@ -179,20 +182,50 @@ struct request_sock;
 struct sk_buff;
 struct bpf_map;
 
+struct file {
+    void* private_data;
+};
+
+struct fdtable {
+    unsigned int max_fds;
+    struct file** fd;
+};
+
+struct files_struct {
+    struct fdtable* fdt;
+};
+
 struct task_struct {
     unsigned int flags;
     int tgid;
     struct task_struct* group_leader;
     __u64 start_boottime;
     char comm[16];
+    struct files_struct* files;
 };
 
-struct file;
 struct seq_file;
 
 struct socket {
+    struct file* file;
     struct sock* sk;
 };
+
+struct trace_event_raw_sys_exit {
+    long ret;
+};
+
+#if defined(__TARGET_ARCH_arm64)
+struct pt_regs {
+    __u64 regs[31];
+    __u64 orig_x0;
+};
+#elif defined(__TARGET_ARCH_x86)
+struct pt_regs {
+    unsigned long si;
+    unsigned long di;
+};
+#endif
 
 struct bpf_iter_meta {
     struct seq_file* seq;

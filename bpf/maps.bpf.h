@@ -38,6 +38,34 @@ struct {
     __type(value, struct tcptrail_owner);
 } listeners SEC(".maps");
 
+/*
+ * Attempts to connect that failed after their SYN, by the address of the struct sock: the socket's cookie.
+ * They have been told; connect() is yet to return their error, or a later connect() is.
+ * Inserted: hooks/state. Deleted: hooks/call. Full: the oldest go, which at worst is told twice.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 16384);
+    __type(key, __u64);
+    __type(value, __u64);
+} failed_attempts SEC(".maps");
+
+/* The beginning of any struct sockaddr_in and sockaddr_in6. */
+union socket_address {
+    __u16 family;
+    struct {
+        __u16 family;
+        __be16 port;
+        __be32 address;
+    } v4;
+    struct {
+        __u16 family;
+        __be16 port;
+        __be32 flow;
+        __u8 address[16];
+    } v6;
+};
+
 /* A port that somebody listened on when the capture began. */
 struct listen_port {
     __u32 netns;

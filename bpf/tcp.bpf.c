@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "bpf/hooks/call.bpf.h"
 #include "bpf/hooks/destroy.bpf.h"
 #include "bpf/hooks/error.bpf.h"
 #include "bpf/hooks/reset.bpf.h"
@@ -62,6 +63,39 @@ int BPF_PROG(tcp_receive_reset, struct sock* sk) {
 SEC("tp_btf/inet_sk_error_report")
 int BPF_PROG(inet_sk_error_report, struct sock* sk) {
     return error_reported(sk);
+}
+
+SEC("fexit/inet_stream_connect")
+int BPF_PROG(connect_returned, struct socket* socket, void* address, int length, int flags, int result) {
+    return call_connect_returned(socket->sk, address, result);
+}
+
+/* From Linux 6.10 on; until then it has one argument more. */
+SEC("fexit/inet_accept")
+int BPF_PROG(accept_returned, struct socket* listener, struct socket* accepted, void* how, int result) {
+    return result ? 0 : call_accepted(accepted->sk);
+}
+
+SEC("fexit/inet_accept")
+int BPF_PROG(accept_returned_flags, struct socket* listener, struct socket* accepted, int flags, bool kern,
+             int result) {
+    return result ? 0 : call_accepted(accepted->sk);
+}
+
+/* Where trampolines are refused. */
+SEC("tracepoint/syscalls/sys_exit_connect")
+int sys_exit_connect(struct trace_event_raw_sys_exit* ctx) {
+    return call_connect_exits(ctx->ret);
+}
+
+SEC("tracepoint/syscalls/sys_exit_accept")
+int sys_exit_accept(struct trace_event_raw_sys_exit* ctx) {
+    return call_accept_exits(ctx->ret);
+}
+
+SEC("tracepoint/syscalls/sys_exit_accept4")
+int sys_exit_accept4(struct trace_event_raw_sys_exit* ctx) {
+    return call_accept_exits(ctx->ret);
 }
 
 SEC("iter/task_file")

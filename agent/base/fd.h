@@ -24,6 +24,8 @@ public:
     // -1 when there is none.
     int get() const { return fd_; }
     bool valid() const { return fd_ >= 0; }
+    // Gives it away.
+    int release() { return std::exchange(fd_, -1); }
     void reset(int fd = -1) {
         if (fd_ >= 0) close(fd_);
         fd_ = fd;

@@ -4,6 +4,7 @@
 #include <bpf/btf.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -16,9 +17,15 @@ namespace {
 
 constexpr const char* default_btf = "/sys/kernel/btf/vmlinux";
 constexpr std::string_view tracepoint_prefix = "tp_btf/";
+constexpr std::string_view trampoline_prefix = "fexit/";
 constexpr std::string_view reason_prefix = "SK_RST_REASON_";
 
-constexpr std::array<HookPlan, 11> plan = {{
+constexpr const char* connects = "attempts that end before a SYN is sent: no route, denied";
+constexpr const char* accepts = "which process accepted, and how long the connection waited for it";
+
+constexpr const char* by_io_uring = "results of connect() and accept() through io_uring";
+
+constexpr std::array<HookPlan, 17> plan = {{
     {"iter/task_file", "scan", "owners of sockets that were open before the capture", false, 0, 0},
     {"iter/bpf_map_elem", "sweep", "connections whose end no hook saw", false, 0, 0},
     {"tp_btf/tcp_retransmit_skb", "tcp_retransmit_skb_err", "times of retransmissions", false, 3, 0, true},
@@ -31,6 +38,15 @@ constexpr std::array<HookPlan, 11> plan = {{
     {"tp_btf/tcp_send_reset", "tcp_send_reset_reason", "the kernel's reason for resets sent", false, 3, 0},
     {"tp_btf/tcp_send_reset", "tcp_send_reset", "resets sent", false, 2, 2},
     {"tp_btf/tcp_destroy_sock", "tcp_destroy_sock", "ends that the first witness missed", false, 1, 0},
+    {"fexit/inet_stream_connect", "connect_returned", connects, false, 4, 0, false, Means::trampoline},
+    {"fexit/inet_accept", "accept_returned_flags", accepts, false, 4, 0, true, Means::trampoline},
+    {"fexit/inet_accept", "accept_returned", accepts, false, 3, 3, false, Means::trampoline},
+    {"tracepoint/syscalls/sys_exit_connect", "sys_exit_connect", connects, false, 0, 0, false,
+     Means::system_call, by_io_uring},
+    {"tracepoint/syscalls/sys_exit_accept", "sys_exit_accept", accepts, false, 0, 0, false,
+     Means::system_call, by_io_uring},
+    {"tracepoint/syscalls/sys_exit_accept4", "sys_exit_accept4", accepts, false, 0, 0, false,
+     Means::system_call, by_io_uring},
     {"tp_btf/inet_sock_set_state", "inet_sock_set_state", "anything", true, 3, 0},
 }};
 
@@ -38,8 +54,15 @@ struct BtfFree {
     void operator()(btf* b) const { btf__free(b); }
 };
 
+int count_function_arguments(const btf* types, std::string_view function) {
+    const int id = btf__find_by_name_kind(types, std::string(function).c_str(), BTF_KIND_FUNC);
+    if (id < 0) return -1;
+    const btf_type* prototype = btf__type_by_id(types, btf__type_by_id(types, id)->type);
+    return prototype && btf_is_func_proto(prototype) ? btf_vlen(prototype) : -1;
+}
+
 // A tracepoint NAME(a, b) is the typedef btf_trace_NAME of a pointer to a function (context, a, b).
-int count_arguments(const btf* types, std::string_view tracepoint) {
+int count_tracepoint_arguments(const btf* types, std::string_view tracepoint) {
     const std::string name = "btf_trace_" + std::string(tracepoint);
     const int id = btf__find_by_name_kind(types, name.c_str(), BTF_KIND_TYPEDEF);
     if (id < 0) return -1;
@@ -73,6 +96,24 @@ std::span<const HookPlan> hook_plan() {
     return plan;
 }
 
+std::vector<MissingFact> missing_facts(std::span<const HookStatus> hooks) {
+    std::vector<MissingFact> missing;
+    const auto add = [&](const char* fact, const std::string& why) {
+        const auto known = std::ranges::find(missing, fact, &MissingFact::fact);
+        if (known == missing.end())
+            missing.push_back({fact, why});
+        else if (known->why.find(why) == std::string::npos)
+            known->why += ", " + why;
+    };
+    for (const HookStatus& hook : hooks) {
+        if (!hook.attached)
+            add(hook.plan->missing_fact, std::string(hook.plan->name) + ": " + hook.problem);
+        else if (hook.plan->never_told)
+            add(hook.plan->never_told, "no trampolines: seen at the exits of system calls");
+    }
+    return missing;
+}
+
 Result<KernelTypes> read_kernel_types(const Options& options) {
     const std::string path = options.btf.empty() ? default_btf : options.btf;
     const std::unique_ptr<btf, BtfFree> types(btf__parse(path.c_str(), nullptr));
@@ -86,13 +127,13 @@ Result<KernelTypes> read_kernel_types(const Options& options) {
     }
     KernelTypes result;
     for (const HookPlan& hook : plan) {
-        std::string_view name = hook.name;
-        if (!name.starts_with(tracepoint_prefix)) {
-            result.tracepoint_arguments.push_back(0);
-            continue;
-        }
-        name.remove_prefix(tracepoint_prefix.size());
-        result.tracepoint_arguments.push_back(count_arguments(types.get(), name));
+        const std::string_view name = hook.name;
+        result.arguments.push_back(
+            name.starts_with(tracepoint_prefix)
+                ? count_tracepoint_arguments(types.get(), name.substr(tracepoint_prefix.size()))
+            : name.starts_with(trampoline_prefix)
+                ? count_function_arguments(types.get(), name.substr(trampoline_prefix.size()))
+                : 0);
     }
     result.reset_reasons = read_reset_reasons(types.get());
     return result;

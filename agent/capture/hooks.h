@@ -12,6 +12,13 @@
 
 namespace tcptrail::capture {
 
+// What a hook needs of the kernel besides the tracing of BTF tracepoints.
+enum class Means {
+    tracepoint,  // or iterator: nothing
+    trampoline,  // fexit; some kernels refuse it
+    system_call  // a classic tracepoint: tracefs, perf_event_open(); what a trampoline tells as well
+};
+
 struct HookPlan {
     const char* name;          // as the kernel names it: tp_btf/inet_sock_set_state
     const char* program;       // in the BPF object
@@ -20,6 +27,8 @@ struct HookPlan {
     int arguments;             // that the program reads; the hook must pass at least as many
     int at_most;               // 0, or the program is meant for hooks that pass at most this many
     bool next_serves = false;  // where it does not fit the next entry does, and nothing is missing
+    Means means = Means::tracepoint;
+    const char* never_told = nullptr;  // what cannot be told even when it is attached
 };
 
 struct HookStatus {
@@ -28,13 +37,22 @@ struct HookStatus {
     std::string problem;  // why it is not attached
 };
 
+// What cannot be told, and why.
+struct MissingFact {
+    std::string fact;
+    std::string why;
+};
+
+// Each fact once.
+std::vector<MissingFact> missing_facts(std::span<const HookStatus> hooks);
+
 // In the order of attachment: the spine last, so that all that completes a birth is there before the
 // first birth.
 std::span<const HookPlan> hook_plan();
 
 // What the running kernel's type information says.
 struct KernelTypes {
-    std::vector<int> tracepoint_arguments;   // by hook_plan()'s index; -1: there is no such tracepoint
+    std::vector<int> arguments;              // by hook_plan()'s index; -1: there is no such place
     std::vector<std::string> reset_reasons;  // by number, without prefix; empty before Linux 6.10
 };
 

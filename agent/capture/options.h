@@ -11,8 +11,12 @@ struct Options {
     uint32_t max_connections = 524288;  // open at once, whose birth is remembered
     uint32_t drain_interval_ms = 50;    // how long a record may wait in the ring while it is nearly empty
     uint32_t sweep_interval_secs = 10;  // how often births whose socket is gone are looked for
-    std::string btf;                    // the kernel's BTF; empty: /sys/kernel/btf/vmlinux
-    bool include_self = false;          // also tell the agent's own connections
+    // How the results of connect() and accept() are seen: by fexit programs, or where the kernel refuses
+    // trampolines by the exits of the system calls, which costs every system call of the host a few
+    // nanoseconds.
+    enum class Calls { automatic, trampolines, tracepoints, off } calls = Calls::automatic;
+    std::string btf;            // the kernel's BTF; empty: /sys/kernel/btf/vmlinux
+    bool include_self = false;  // also tell the agent's own connections
 };
 
 }  // namespace tcptrail::capture

@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "agent/base/fd.h"
+#include "agent/capture/trace_events.h"
 #include "bpf/abi/config.h"
 #include "bpf/abi/counters.h"
 #include "bpf/abi/record.h"
@@ -97,6 +98,18 @@ Result<> run_iterator(bpf_link* link, const char* name) {
     return {};
 }
 
+bool is_wanted(Means means, Options::Calls calls) {
+    switch (means) {
+        case Means::trampoline:
+            return calls == Options::Calls::automatic || calls == Options::Calls::trampolines;
+        case Means::system_call:
+            return calls == Options::Calls::automatic || calls == Options::Calls::tracepoints;
+        case Means::tracepoint:
+            break;
+    }
+    return true;
+}
+
 }  // namespace
 
 void Programs::ObjectClose::operator()(tcptrail_bpf* object) const {
@@ -124,7 +137,7 @@ Result<> Programs::load_what_fits(const Options& options, const KernelTypes& typ
     while (true) {
         if (auto opened = open(options); !opened) return opened;
         hooks_.clear();
-        choose(types, refusals);
+        choose(options, types, refusals);
         libbpf_words().clear();
         const int error = tcptrail_bpf__load(object_.get());
         if (!error) return {};
@@ -132,8 +145,13 @@ Result<> Programs::load_what_fits(const Options& options, const KernelTypes& typ
         const bool optional = std::ranges::any_of(hook_plan(), [&](const HookPlan& hook) {
             return !hook.required && program == hook.program && !refusals.contains(program);
         });
-        // Without the capabilities every program is refused: that is not the program's fault.
-        if (!optional || error == -EPERM) return refused("the kernel does not take the BPF programs", -error);
+        // Without the capabilities every program is refused: that is not the program's fault. A kernel
+        // without trampolines refuses those that need one.
+        const bool trampoline = std::ranges::any_of(hook_plan(), [&](const HookPlan& hook) {
+            return hook.means == Means::trampoline && program == hook.program;
+        });
+        if (!optional || (error == -EPERM && !trampoline))
+            return refused("the kernel does not take the BPF programs", -error);
         refusals[program] = "the kernel does not take it: " + libbpf_reason();
     }
 }
@@ -155,20 +173,23 @@ Result<> Programs::open(const Options& options) {
 }
 
 // Loads only what the kernel has a place for; says why of the rest.
-void Programs::choose(const KernelTypes& types, const std::map<std::string, std::string>& refusals) {
+void Programs::choose(const Options& options, const KernelTypes& types,
+                      const std::map<std::string, std::string>& refusals) {
     const auto plan = hook_plan();
     for (size_t i = 0; i < plan.size(); ++i) {
-        const int arguments = types.tracepoint_arguments[i];
+        const int arguments = types.arguments[i];
         HookStatus status{&plan[i], false, ""};
-        if (arguments < 0)
-            status.problem = "this kernel has no such tracepoint";
+        if (!is_wanted(plan[i].means, options.calls))
+            status.problem = "switched off by capture.calls";
+        else if (arguments < 0)
+            status.problem = "this kernel has no such place";
         else if (arguments < plan[i].arguments)
-            status.problem = "this kernel's tracepoint passes " + std::to_string(arguments) +
-                             " arguments, not " + std::to_string(plan[i].arguments);
+            status.problem = "this kernel passes " + std::to_string(arguments) + " arguments, not " +
+                             std::to_string(plan[i].arguments);
         if (const auto refusal = refusals.find(plan[i].program); refusal != refusals.end())
             status.problem = refusal->second;
         const bool superseded = (plan[i].at_most && arguments > plan[i].at_most) ||
-                                (plan[i].next_serves && !status.problem.empty());
+                                (plan[i].next_serves && arguments < plan[i].arguments);
         bpf_program* program = bpf_object__find_program_by_name(object_->obj, plan[i].program);
         bpf_program__set_autoload(program, status.problem.empty() && !superseded);
         if (!superseded) hooks_.push_back(std::move(status));
@@ -177,23 +198,62 @@ void Programs::choose(const KernelTypes& types, const std::map<std::string, std:
 
 Result<> Programs::attach() {
     for (HookStatus& hook : hooks_) {
-        if (!hook.problem.empty()) continue;
+        if (!hook.problem.empty() || is_told_by_trampoline(hook)) continue;
         libbpf_words().clear();
         const bpf_program* program = bpf_object__find_program_by_name(object_->obj, hook.plan->program);
-        const int error = program == object_->progs.sweep ? attach_sweep()
+        const int error = hook.plan->means == Means::system_call ? attach_trace_event(hook, program)
+                          : program == object_->progs.sweep      ? attach_sweep()
                           : program == object_->progs.scan
                               ? keep(scan_, bpf_program__attach_iter(program, nullptr))
                               : keep(links_.emplace_back(), bpf_program__attach(program));
         if (error && hook.plan->required)
             return refused(std::string("cannot attach to ") + hook.plan->name, error);
-        if (error) hook.problem = std::string(strerror(error)) + " (" + libbpf_reason() + ")";
+        if (error && hook.problem.empty())
+            hook.problem = std::string(strerror(error)) + " (" + libbpf_reason() + ")";
         hook.attached = error == 0;
     }
+    keep_one_means();
     for (const HookStatus& hook : hooks_)
         if (hook.plan->required && !hook.attached)
             return fail(std::string("cannot attach to ") + hook.plan->name + ": " + hook.problem,
                         ExitCode::unavailable);
     return {};
+}
+
+// Both means tell the same facts, which are then told twice.
+bool Programs::is_told_by_trampoline(const HookStatus& hook) const {
+    return hook.plan->means == Means::system_call &&
+           std::ranges::any_of(hooks_, [&](const HookStatus& other) {
+               return other.plan->means == Means::trampoline && other.attached &&
+                      other.plan->missing_fact == hook.plan->missing_fact;
+           });
+}
+
+// Of two means for one fact only that is shown which is in force, or else both with their problems.
+void Programs::keep_one_means() {
+    const auto is_in_force = [this](const HookStatus& hook, Means means) {
+        return std::ranges::any_of(hooks_, [&](const HookStatus& other) {
+            return other.attached && other.plan->means == means &&
+                   other.plan->missing_fact == hook.plan->missing_fact;
+        });
+    };
+    std::erase_if(hooks_, [&](const HookStatus& hook) {
+        return !hook.attached &&
+               ((hook.plan->means == Means::trampoline && is_in_force(hook, Means::system_call)) ||
+                (hook.plan->means == Means::system_call && is_in_force(hook, Means::trampoline)));
+    });
+}
+
+int Programs::attach_trace_event(HookStatus& hook, const bpf_program* program) {
+    constexpr std::string_view prefix = "tracepoint/";
+    auto event = open_trace_event(std::string(hook.plan->name).substr(prefix.size()));
+    if (!event) {
+        hook.problem = event.error().message;
+        return EPERM;
+    }
+    const int error = keep(links_.emplace_back(), bpf_program__attach_perf_event(program, event->get()));
+    if (!error) (void)event->release();  // the link's now
+    return error;
 }
 
 int Programs::keep(Link& slot, bpf_link* link) {

@@ -12,6 +12,7 @@
 
 struct tcptrail_bpf;
 struct bpf_link;
+struct bpf_program;
 
 namespace tcptrail::capture {
 
@@ -58,9 +59,13 @@ private:
     Programs() = default;
     Result<> load_what_fits(const Options& options, const KernelTypes& types);
     Result<> open(const Options& options);
-    void choose(const KernelTypes& types, const std::map<std::string, std::string>& refusals);
+    void choose(const Options& options, const KernelTypes& types,
+                const std::map<std::string, std::string>& refusals);
     Result<> attach();
-    int attach_sweep();                           // errno, or 0
+    bool is_told_by_trampoline(const HookStatus& hook) const;
+    void keep_one_means();
+    int attach_sweep();  // errno, or 0
+    int attach_trace_event(HookStatus& hook, const bpf_program* program);
     static int keep(Link& slot, bpf_link* link);  // errno, or 0
 
     std::unique_ptr<tcptrail_bpf, ObjectClose> object_;

@@ -147,10 +147,13 @@ void Host::ask_hooks(const Config& config) {
         add("hooks", Status::failed, programs.error().message, programs.error().code);
         return;
     }
-    for (const capture::HookStatus& hook : (*programs)->hooks())
+    for (const capture::HookStatus& hook : (*programs)->hooks()) {
+        const std::string gap =
+            hook.plan->never_told ? std::string("; does not tell ") + hook.plan->never_told : "";
         add(hook.plan->name, hook.attached ? Status::ok : Status::warning,
-            hook.attached ? std::string("attached: ") + hook.plan->program
+            hook.attached ? std::string("attached: ") + hook.plan->program + gap
                           : std::string("cannot tell ") + hook.plan->missing_fact + ": " + hook.problem);
+    }
 }
 
 void Host::ask_kafka(const Config& config) {

@@ -45,6 +45,7 @@ constexpr OutcomeRule outcome_rules[] = {
     {[](const Facts& f) { return f.error == EHOSTUNREACH || f.error == EHOSTDOWN; },
      Outcome::host_unreachable},
     {[](const Facts& f) { return f.error == ENETUNREACH; }, Outcome::network_unreachable},
+    {[](const Facts& f) { return f.error == EADDRNOTAVAIL; }, Outcome::no_local_port},
     {[](const Facts& f) { return f.error == EACCES || f.error == EPERM; }, Outcome::denied},
     {[](const Facts& f) { return f.error != 0; }, Outcome::other},
     // connect() itself took the attempt back before a SYN left: there was no port to send it from.

@@ -112,6 +112,29 @@ Traffic traffic_of(const tcptrail_record& record, const Facts& facts, uint32_t h
     return t;
 }
 
+// How long nothing had crossed the connection: until its end, or, where data was never acknowledged, until
+// the first of that was sent. It tells a connection that was dead before it was written to from one that was
+// in use.
+//
+// The kernel keeps no time of the last acknowledged data, only of the last acknowledgement. A FIN is one,
+// too: if none came after it, the quiet had begun earlier, and was measured when the FIN came.
+std::optional<uint64_t> idle_of(const tcptrail_record& record, const Traffic& traffic, uint32_t hz) {
+    if (!hz || !(traffic.bytes_sent || traffic.bytes_received)) return std::nullopt;
+    const tcptrail_birth& birth = record.birth;
+    const tcptrail_socket& socket = record.socket;
+    const auto micros = [hz](uint32_t jiffies) { return *micros_of_jiffies(jiffies, hz); };
+    if (!traffic.send_queue_bytes.value_or(0)) return micros(socket.quiet_jiffies);
+    uint64_t acked = micros(socket.acked_jiffies);
+    for (unsigned i = 0; i < birth.timeline_len; ++i) {
+        if ((birth.timeline[i] & 0xf) != tcp_close_wait || !birth.opened_ns) continue;
+        const uint64_t fin = micros_between(birth.opened_ns + (birth.timeline[i] >> 4), record.ended_ns);
+        const uint64_t jiffy = 1'000'000 / hz;
+        if (acked + 2 * jiffy >= fin) acked = std::max(acked, fin + micros(birth.quiet_jiffies));
+    }
+    const uint64_t crossed = std::min(micros(socket.received_jiffies), acked);
+    return crossed - std::min<uint64_t>(crossed, socket.first_sent_us);
+}
+
 // When a server's connection was opened: its SYN-ACK, which came before the child did.
 uint64_t opened_ns_of(const tcptrail_birth& birth) {
     const uint64_t before = uint64_t{birth.synack_rtt_us} * 1000;
@@ -132,9 +155,12 @@ void set_times(Connection& c, const tcptrail_record& record, const Facts& facts,
         if (c.role == Role::server && birth.synack_rtt_us) c.connect_us = birth.synack_rtt_us;
         if (c.role == Role::client) c.syn_retransmits = birth.syn_retransmits;
         if (c.role == Role::server) c.synack_retransmits = birth.syn_retransmits;
-    } else if (c.role == Role::client && !facts.end_missed && !facts.established) {
+    } else if (c.role == Role::client && !facts.end_missed && !facts.established &&
+               !(record.flags & TCPTRAIL_RECORD_NO_SYN)) {
         c.syn_retransmits = record.socket.retransmits;
     }
+    if (birth.accepted_ns && birth.established_ns)
+        c.accept_wait_us = micros_between(birth.established_ns, birth.accepted_ns);
     const bool has_beginning = birth.established_ns || !facts.established;
     if (!facts.end_missed && has_beginning)
         c.lifetime_us = micros_between(birth.established_ns ? birth.established_ns : opened, record.ended_ns);
@@ -175,10 +201,9 @@ Connection connection_of(const tcptrail_record& record, const Kernel& kernel, ui
         c.reset = {ResetDirection::sent, {}, birth.reset_state};
     }
     set_times(c, record, facts, boot_to_unix);
-    if (!facts.end_missed) {
+    if (!facts.end_missed && !(record.flags & TCPTRAIL_RECORD_NO_SYN)) {
         c.traffic = traffic_of(record, facts, kernel.hz);
-        if (c.traffic->bytes_sent || c.traffic->bytes_received)
-            c.idle_us = micros_of_jiffies(record.socket.idle_jiffies, kernel.hz);
+        c.idle_us = idle_of(record, *c.traffic, kernel.hz);
     }
     c.partial = partial_of(record);
     return c;

@@ -14,7 +14,7 @@
 
 #include <linux/types.h>
 
-#define TCPTRAIL_RECORD_VERSION 1
+#define TCPTRAIL_RECORD_VERSION 2
 #define TCPTRAIL_NAME_LEN 16 /* TASK_COMM_LEN, TCP_CA_NAME_MAX */
 
 /*
@@ -64,6 +64,7 @@ enum tcptrail_record_flag {
     TCPTRAIL_RECORD_FAST_OPEN = 1 << 6,
     TCPTRAIL_RECORD_MPTCP = 1 << 7,
     TCPTRAIL_RECORD_HAS_RTO_COUNT = 1 << 8, /* Linux 6.7 and later */
+    TCPTRAIL_RECORD_NO_SYN = 1 << 9, /* connect() failed before a SYN was sent: tcptrail_socket is empty */
 };
 
 /* A process, taken where it was `current`. */
@@ -99,6 +100,7 @@ struct tcptrail_birth {
     __u64 cookie;
     __u64 opened_ns;
     __u64 established_ns;
+    __u64 accepted_ns; /* server: accept() returned it */
     __u64 retransmit_first_ns;
     __u64 retransmit_last_ns;
     __u64 reset_ns;
@@ -117,7 +119,8 @@ struct tcptrail_birth {
     __u8 state;           /* the last one seen */
     __u8 reset_direction; /* enum tcptrail_reset_direction */
     __u8 reset_state;     /* of the connection when the reset happened */
-    __u8 pad[7];
+    __u8 pad[3];
+    __u32 quiet_jiffies; /* when the peer's FIN came: since the last data in either direction */
 };
 
 /* What tcp_sock has counted by the end. */
@@ -127,6 +130,7 @@ struct tcptrail_socket {
     __u64 bytes_received; /* the kernel's: FIN included */
     __u64 bytes_retransmitted;
     __u64 delivery_rate; /* bytes per second; 0: not measured */
+    __u64 first_sent_us; /* while data is outstanding: since the first of it was sent for the first time */
     __u32 segments_out;
     __u32 segments_in;
     __u32 data_segments_out;
@@ -145,7 +149,9 @@ struct tcptrail_socket {
     __u32 ssthresh;
     __u32 mss;
     __u32 chrono_jiffies[3]; /* busy only, window limited, buffer limited: each apart from the others */
-    __u32 idle_jiffies;      /* since the later of the last data sent and received */
+    __u32 quiet_jiffies;     /* since the later of the last data sent, sent again or received */
+    __u32 received_jiffies;  /* since the last data received */
+    __u32 acked_jiffies;     /* since the last acknowledgement received, of data or not */
     __u32 send_queue;        /* write_seq - snd_una: SYN and FIN count one each */
     __u32 receive_queue;     /* rcv_nxt - copied_seq: FIN counts one */
     __u32 keepalive_idle_jiffies;
@@ -173,8 +179,8 @@ struct tcptrail_record {
 TCPTRAIL_ASSERT_SIZE(tcptrail_actor, 24);
 TCPTRAIL_ASSERT_SIZE(tcptrail_owner, 64);
 TCPTRAIL_ASSERT_SIZE(tcptrail_addresses, 48);
-TCPTRAIL_ASSERT_SIZE(tcptrail_birth, 280);
-TCPTRAIL_ASSERT_SIZE(tcptrail_socket, 168);
-TCPTRAIL_ASSERT_SIZE(tcptrail_record, 464);
+TCPTRAIL_ASSERT_SIZE(tcptrail_birth, 288);
+TCPTRAIL_ASSERT_SIZE(tcptrail_socket, 184);
+TCPTRAIL_ASSERT_SIZE(tcptrail_record, 488);
 
 #endif

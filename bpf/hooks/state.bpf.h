@@ -112,10 +112,19 @@ static __always_inline void state_take_cookie(struct tcptrail_birth* birth, stru
     if (!birth->cookie) birth->cookie = bpf_get_socket_cookie(sk);
 }
 
+/* connect() has still to return the error; see hooks/call. */
+static __always_inline void state_attempt_failed(struct sock* sk) {
+    __u64 key = (__u64)sk, cookie = bpf_get_socket_cookie(sk);
+
+    if (sk->sk_shutdown) return; /* close() ended it: nobody will ask again */
+    bpf_map_update_elem(&failed_attempts, &key, &cookie, BPF_ANY);
+}
+
 static __always_inline void state_close(struct sock* sk, const struct tcp_sock* tp, int from) {
     struct tcptrail_birth* birth = store_find(sk);
     __u64 now = bpf_ktime_get_boot_ns();
 
+    if (from == TCP_SYN_SENT) state_attempt_failed(sk);
     if (!birth) {
         emit_end_without_birth(sk, tp, from, now);
         return;
@@ -150,6 +159,8 @@ static __always_inline void state_step(struct sock* sk, const struct tcp_sock* t
         state_established(birth, sk, tp, now);
     else if (to == TCP_FIN_WAIT1)
         owner_set_current_actor(&birth->ended_by);
+    else if (to == TCP_CLOSE_WAIT)
+        birth->quiet_jiffies = read_quiet(tp, (__u32)bpf_jiffies64());
 }
 
 static __always_inline int state_changed(struct sock* sk, int from, int to) {

@@ -88,6 +88,21 @@ static __always_inline void emit_end_without_birth(struct sock* sk, const struct
     emit_submit(record);
 }
 
+/* An attempt that ended within connect(), before a SYN was sent; it never was in the map. */
+static __always_inline void emit_attempt(const struct tcptrail_birth* birth, __u64 now) {
+    struct tcptrail_record* record = emit_reserve();
+
+    if (!record) {
+        count(TCPTRAIL_LOST_RING_FULL);
+        return;
+    }
+    record->flags = TCPTRAIL_RECORD_NO_SYN;
+    record->ended_ns = now;
+    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
+    __builtin_memset(&record->socket, 0, sizeof(record->socket));
+    emit_submit(record);
+}
+
 /*
  * A birth whose socket is gone without an end that anybody saw. Tells what is known of it. `record` is
  * compared with NULL once only: the verifier of Linux 6.1 takes a second comparison for open and

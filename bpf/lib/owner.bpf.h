@@ -21,6 +21,17 @@ static __always_inline void owner_set_task(struct tcptrail_owner* to, const stru
     to->cgroup_id = compat_cgroup_id(sk);
 }
 
+/* All but the cgroup, which is the socket's. */
+static __always_inline void owner_set_process(struct tcptrail_owner* to, __u32 source) {
+    struct task_struct* task = bpf_get_current_task_btf();
+
+    owner_set_actor(&to->actor, task);
+    to->start_ns = task->group_leader->start_boottime;
+    to->actor.uid = (__u32)bpf_get_current_uid_gid();
+    bpf_get_current_comm(to->thread_name, sizeof(to->thread_name));
+    to->source = source;
+}
+
 static __always_inline void owner_set_current_actor(struct tcptrail_actor* to) {
     struct task_struct* task = bpf_get_current_task_btf();
 
@@ -31,10 +42,8 @@ static __always_inline void owner_set_current_actor(struct tcptrail_actor* to) {
 
 static __always_inline void owner_set_current(struct tcptrail_owner* to, const struct sock* sk,
                                               __u32 source) {
-    owner_set_task(to, sk, bpf_get_current_task_btf());
-    to->actor.uid = (__u32)bpf_get_current_uid_gid();
-    bpf_get_current_comm(to->thread_name, sizeof(to->thread_name));
-    to->source = source;
+    owner_set_process(to, source);
+    to->cgroup_id = compat_cgroup_id(sk);
 }
 
 /*

@@ -45,8 +45,8 @@ static __always_inline void read_chronos(struct tcptrail_socket* to, const struc
     to->chrono_jiffies[2] = tp->chrono_stat[2] + (type == 3 ? running : 0);
 }
 
-/* The later of the last data sent and received. Jiffies wrap: compared by difference. */
-static __always_inline __u32 read_idle(const struct tcp_sock* tp, __u32 now) {
+/* Since the later of the last data sent and received. Jiffies wrap: compared by difference. */
+static __always_inline __u32 read_quiet(const struct tcp_sock* tp, __u32 now) {
     __u32 sent = now - tp->lsndtime, received = now - tp->inet_conn.icsk_ack.lrcvtime;
 
     return sent < received ? sent : received;
@@ -86,7 +86,11 @@ static __always_inline void read_socket(struct tcptrail_socket* to, const struct
     to->ssthresh = tp->snd_ssthresh;
     to->mss = tp->mss_cache;
     read_chronos(to, tp, now);
-    to->idle_jiffies = read_idle(tp, now);
+    to->quiet_jiffies = read_quiet(tp, now);
+    to->received_jiffies = now - tp->inet_conn.icsk_ack.lrcvtime;
+    to->acked_jiffies = now - tp->rcv_tstamp;
+    /* Set when data is sent while none is outstanding: tcp_rate_skb_sent(). tcp_clock_ns() is monotonic. */
+    to->first_sent_us = bpf_ktime_get_ns() / 1000 - tp->first_tx_mstamp;
     to->send_queue = tp->write_seq - tp->snd_una;
     to->receive_queue = tp->rcv_nxt - tp->copied_seq;
     to->keepalive_idle_jiffies =

@@ -202,7 +202,7 @@ TEST_CASE("a listener whose forked child accepts", "[kernel]") {
     });
 }
 
-TEST_CASE("case 24: a worker of a pre-fork server accepts 500 ms late", "[kernel][.later]") {
+TEST_CASE("case 24: a worker of a pre-fork server accepts 500 ms late", "[kernel]") {
     scenario([] {
         Netns net;
         Watch watch{&net};
@@ -247,7 +247,7 @@ TEST_CASE("case 24: a worker of a pre-fork server accepts 500 ms late", "[kernel
     });
 }
 
-TEST_CASE("case 31: open before the observer starts, then closed", "[kernel][.later]") {
+TEST_CASE("case 31: open before the observer starts, then closed", "[kernel]") {
     scenario([] {
         Netns net;
         Actor server(net, "old-server");

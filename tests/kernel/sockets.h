@@ -82,4 +82,7 @@ int take_socket(int channel);
 
 void sleep_ms(int milliseconds);
 
+// Whether tcp_sock has total_rto: Linux 6.7. Before, rto_count is absent.
+bool kernel_counts_timeouts();
+
 }  // namespace tcptrail::test

@@ -83,12 +83,16 @@ TEST_CASE("case 17: an idle connection is dropped in silence and the client writ
     });
 }
 
-TEST_CASE("case 17: how long it was idle before that write, and its timeouts", "[kernel][.later]") {
+TEST_CASE("case 17: how long it was idle before that write, and its timeouts", "[kernel]") {
     scenario([] {
         const Cut cut = cut_the_wire(AF_INET, 2000, nothing, write_50);
         const uint64_t idle_us = cut.told.client.number("idle_us").value_or(0);
         CHECK(idle_us >= 19 * second_us / 10);
-        CHECK(cut.told.client.number("rto_count").value_or(0) >= 1);
+        CHECK(idle_us <= 3 * second_us);  // without the time of the retransmissions
+        if (kernel_counts_timeouts())
+            CHECK(cut.told.client.number("rto_count").value_or(0) >= 1);
+        else
+            CHECK_FALSE(cut.told.client.has("rto_count"));
     });
 }
 

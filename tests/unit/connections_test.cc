@@ -74,6 +74,48 @@ TEST_CASE("connection: times of a client", "[unit]") {
     CHECK(c.partial == 0);
 }
 
+TEST_CASE("connection: how long it waited for accept()", "[unit]") {
+    auto record = server({rcv, est, cw, la, done});
+    CHECK_FALSE(connection_of(record, kernel, epoch).accept_wait_us);
+    record.birth.accepted_ns = record.birth.established_ns + 500'000'999;
+    CHECK(connection_of(record, kernel, epoch).accept_wait_us == 500'000u);
+    SECTION("before the end of the handshake was seen: not long") {
+        record.birth.accepted_ns = record.birth.established_ns - 1;
+        CHECK(connection_of(record, kernel, epoch).accept_wait_us == 0u);
+    }
+    SECTION("open before the capture: not known since when") {
+        record.birth.established_ns = 0;
+        CHECK_FALSE(connection_of(record, kernel, epoch).accept_wait_us);
+    }
+}
+
+TEST_CASE("connection: an attempt that ended before a SYN was sent", "[unit]") {
+    struct Failure {
+        int error;
+        Outcome outcome;
+    };
+    for (const auto [error, outcome] :
+         {Failure{ENETUNREACH, Outcome::network_unreachable}, Failure{EHOSTUNREACH, Outcome::host_unreachable},
+          Failure{EACCES, Outcome::denied}, Failure{EPERM, Outcome::denied},
+          Failure{EADDRNOTAVAIL, Outcome::no_local_port}, Failure{EINVAL, Outcome::other}}) {
+        auto record = make_record(TCPTRAIL_ROLE_CLIENT);
+        record.flags = TCPTRAIL_RECORD_NO_SYN;
+        record.ended_ns = record.birth.opened_ns;
+        record.socket = {};
+        record.birth.state = done;
+        record.birth.reported_error = error;
+        const Connection c = connection_of(record, kernel, epoch);
+        INFO(error);
+        CHECK(c.outcome == outcome);
+        CHECK(c.end == End::not_established);
+        CHECK(c.error_number == static_cast<uint32_t>(error));
+        CHECK_FALSE(c.traffic);
+        CHECK_FALSE(c.connect_us);
+        CHECK(c.lifetime_us == 0u);
+        CHECK_FALSE(c.syn_retransmits);
+    }
+}
+
 // The child is made when the SYN-ACK is acknowledged; the attempt began with the SYN-ACK.
 TEST_CASE("connection: times of a server count from its SYN-ACK", "[unit]") {
     auto record = server({rcv, est, cw, la, done});
@@ -302,7 +344,7 @@ TEST_CASE("connection: units of what was measured", "[unit]") {
     s.chrono_jiffies[0] = 250;
     s.chrono_jiffies[1] = 50;
     s.chrono_jiffies[2] = 25;
-    s.idle_jiffies = 500;
+    s.quiet_jiffies = 500;
     s.keepalive_idle_jiffies = 7200 * 250;
     const Connection c = connection_of(record, kernel, epoch);
     REQUIRE(c.traffic);
@@ -325,7 +367,7 @@ TEST_CASE("connection: units of what was measured", "[unit]") {
     CHECK_FALSE(t.mptcp);
 
     SECTION("49 days of jiffies at 1000 Hz") {
-        record.socket.idle_jiffies = ~0u;
+        record.socket.quiet_jiffies = ~0u;
         record.socket.chrono_jiffies[1] = ~0u;
         const Connection longest = connection_of(record, {1000, {}}, epoch);
         CHECK(longest.idle_us == 4'294'967'295'000u);

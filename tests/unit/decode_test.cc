@@ -56,8 +56,8 @@ TEST_CASE("abi: no struct has a hole besides its named pads", "[unit]") {
 }
 
 // Whoever changes one of these changes the layout, and has to change TCPTRAIL_RECORD_VERSION.
-TEST_CASE("abi: version 1 has this layout", "[unit]") {
-    STATIC_REQUIRE(TCPTRAIL_RECORD_VERSION == 1);
+TEST_CASE("abi: version 2 has this layout", "[unit]") {
+    STATIC_REQUIRE(TCPTRAIL_RECORD_VERSION == 2);
 
     STATIC_REQUIRE(offsetof(tcptrail_owner, start_ns) == 8);
     STATIC_REQUIRE(offsetof(tcptrail_owner, actor) == 16);
@@ -71,24 +71,26 @@ TEST_CASE("abi: version 1 has this layout", "[unit]") {
     STATIC_REQUIRE(offsetof(tcptrail_addresses, pad) == 38);
     STATIC_REQUIRE(offsetof(tcptrail_addresses, ifindex) == 44);
 
-    STATIC_REQUIRE(offsetof(tcptrail_birth, timeline) == 48);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, owner) == 112);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, ended_by) == 176);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, addresses) == 200);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, flags) == 248);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, timeline_len) == 268);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, reset_state) == 272);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, pad) == 273);
-    STATIC_REQUIRE(sizeof(tcptrail_birth::pad) == 7);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, accepted_ns) == 24);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, timeline) == 56);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, owner) == 120);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, ended_by) == 184);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, addresses) == 208);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, flags) == 256);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, timeline_len) == 276);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, reset_state) == 280);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, pad) == 281);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, quiet_jiffies) == 284);
+    STATIC_REQUIRE(sizeof(tcptrail_birth::pad) == 3);
 
-    STATIC_REQUIRE(offsetof(tcptrail_socket, segments_out) == 40);
-    STATIC_REQUIRE(offsetof(tcptrail_socket, chrono_jiffies) == 108);
-    STATIC_REQUIRE(offsetof(tcptrail_socket, congestion) == 148);
+    STATIC_REQUIRE(offsetof(tcptrail_socket, segments_out) == 48);
+    STATIC_REQUIRE(offsetof(tcptrail_socket, chrono_jiffies) == 116);
+    STATIC_REQUIRE(offsetof(tcptrail_socket, congestion) == 164);
 
     STATIC_REQUIRE(offsetof(tcptrail_record, flags) == 4);
     STATIC_REQUIRE(offsetof(tcptrail_record, ended_ns) == 8);
     STATIC_REQUIRE(offsetof(tcptrail_record, birth) == 16);
-    STATIC_REQUIRE(offsetof(tcptrail_record, socket) == 296);
+    STATIC_REQUIRE(offsetof(tcptrail_record, socket) == 304);
 }
 
 TEST_CASE("decode: a record is found in place", "[unit]") {
@@ -124,13 +126,13 @@ TEST_CASE("decode: what the ABI does not allow is refused", "[unit]") {
     REQUIRE(problem_of(record).empty());
     SECTION("version") {
         record.version = TCPTRAIL_RECORD_VERSION + 1;
-        CHECK(problem_of(record) == "a record of version 2 and size 464");
+        CHECK(problem_of(record) == "a record of version 3 and size 488");
         record.version = 0;
         CHECK_FALSE(problem_of(record).empty());
     }
     SECTION("size") {
         record.size = sizeof record - 8;
-        CHECK(problem_of(record) == "a record of version 1 and size 456");
+        CHECK(problem_of(record) == "a record of version 2 and size 480");
     }
     SECTION("timeline") {
         record.birth.timeline_len = TCPTRAIL_TIMELINE_LEN;

@@ -107,7 +107,7 @@ tcptrail_socket measured_socket() {
     s.mss = 1448;
     s.chrono_jiffies[0] = 10;
     s.chrono_jiffies[1] = 5;
-    s.idle_jiffies = 25;
+    s.quiet_jiffies = 25;
     s.keepalive_idle_jiffies = 7200 * 250;
     s.shutdown = 3;
     std::strcpy(s.congestion, "bbr");

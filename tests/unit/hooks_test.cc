@@ -40,6 +40,12 @@ public:
         const int pointer = btf__add_ptr(types_.get(), function);
         btf__add_typedef(types_.get(), ("btf_trace_" + name).c_str(), pointer);
     }
+    void add_function(const std::string& name, int arguments) {
+        const int prototype = btf__add_func_proto(types_.get(), int_);
+        for (int i = 0; i < arguments; ++i)
+            btf__add_func_param(types_.get(), ("a" + std::to_string(i)).c_str(), int_);
+        btf__add_func(types_.get(), name.c_str(), BTF_FUNC_STATIC, prototype);
+    }
     void add_typedef_of_int(const std::string& name) { btf__add_typedef(types_.get(), name.c_str(), int_); }
     void add_enum(const std::string& name, std::initializer_list<std::pair<const char*, int64_t>> values) {
         btf__add_enum(types_.get(), name.c_str(), 4);
@@ -80,7 +86,7 @@ private:
 int arguments_of(const KernelTypes& types, const std::string& program) {
     const auto plan = hook_plan();
     for (size_t i = 0; i < plan.size(); ++i)
-        if (plan[i].program == program) return types.tracepoint_arguments[i];
+        if (plan[i].program == program) return types.arguments[i];
     FAIL("no hook has the program " << program);
     return 0;
 }
@@ -96,6 +102,13 @@ TEST_CASE("hooks: the plan", "[unit]") {
         CHECK_FALSE(std::string(hook.missing_fact).empty());
         CHECK((hook.at_most == 0 || hook.at_most >= hook.arguments));
     }
+    // What a trampoline tells and a system call's exit tells as well: one is taken for the other.
+    std::set<std::string> by_trampoline, by_system_call;
+    for (const HookPlan& hook : plan) {
+        if (hook.means == Means::trampoline) by_trampoline.insert(hook.missing_fact);
+        if (hook.means == Means::system_call) by_system_call.insert(hook.missing_fact);
+    }
+    CHECK(by_trampoline == by_system_call);
     // The spine is last, and the only one without which there is nothing to tell.
     CHECK(std::string(plan.back().name) == "tp_btf/inet_sock_set_state");
     for (const HookPlan& hook : plan)
@@ -123,7 +136,7 @@ TEST_CASE("hooks: what the kernel's types say", "[unit]") {
         fake.add_tracepoint("tcp_send_reset", 2);
         const auto types = fake.read();
         REQUIRE(types);
-        REQUIRE(types->tracepoint_arguments.size() == hook_plan().size());
+        REQUIRE(types->arguments.size() == hook_plan().size());
         CHECK(arguments_of(*types, "inet_sock_set_state") == 3);
         CHECK(arguments_of(*types, "tcp_send_reset") == 2);
         CHECK(arguments_of(*types, "tcp_send_reset_reason") == 2);
@@ -143,6 +156,16 @@ TEST_CASE("hooks: what the kernel's types say", "[unit]") {
         CHECK(arguments_of(*types, "tcp_send_reset_reason") == 3);
         CHECK(types->reset_reasons ==
               std::vector<std::string>{"NOT_SPECIFIED", "", "NO_SOCKET", "OF_ANOTHER_FAMILY"});
+    }
+    SECTION("functions for trampolines") {
+        fake.add_function("inet_accept", 3);
+        fake.add_typedef_of_int("inet_stream_connect");
+        const auto types = fake.read();
+        REQUIRE(types);
+        CHECK(arguments_of(*types, "accept_returned") == 3);
+        CHECK(arguments_of(*types, "accept_returned_flags") == 3);
+        CHECK(arguments_of(*types, "connect_returned") == -1);
+        CHECK(arguments_of(*types, "sys_exit_connect") == 0);  // not in the types
     }
     SECTION("a typedef of the same name that is no tracepoint") {
         fake.add_typedef_of_int("btf_trace_tcp_destroy_sock");
