@@ -11,6 +11,8 @@
 
 #include "bpf/lib/emit.bpf.h"
 
+/* The trace of a change comes before the change: a birth is stored while its socket is still in TCP_CLOSE. */
+#define SWEEP_BIRTH_NS 1000000000ull
 /* A local abort completes within the call that began it; older than this it was not completed. */
 #define SWEEP_ENDING_NS 1000000000ull
 #define SWEEP_YOUNG_NS 120000000000ull
@@ -23,7 +25,8 @@ static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) return now - birth->reset_ns > SWEEP_ENDING_NS;
     /* A child takes its cookie at its first change; with Fast Open that can take a while. */
     if (!birth->cookie) return state == TCP_CLOSE || now - birth->opened_ns > SWEEP_YOUNG_NS;
-    return cookie != birth->cookie || state == TCP_CLOSE;
+    if (cookie != birth->cookie) return true;
+    return state == TCP_CLOSE && now - birth->opened_ns > SWEEP_BIRTH_NS;
 }
 
 static __always_inline int sweep_birth(const struct bpf_iter__bpf_map_elem* ctx) {

@@ -89,15 +89,66 @@ TEST_CASE("connection: how long it waited for accept()", "[unit]") {
     }
 }
 
+TEST_CASE("connection: idle until the first byte that was never acknowledged", "[unit]") {
+    auto record = client({syn, est, done});
+    tcptrail_socket& s = record.socket;
+    s.bytes_sent = 150;
+    s.bytes_received = 200;
+    s.send_queue = 50;
+    s.quiet_jiffies = 10;         // a retransmission
+    s.received_jiffies = 20'000;  // 250 Hz: 80 s
+    s.acked_jiffies = 15'000;     // 60 s
+    s.first_sent_us = 45'000'000;
+    const auto idle = [&] { return connection_of(record, kernel, epoch).idle_us; };
+    SECTION("the last that crossed was an acknowledgement") {
+        CHECK(idle() == 15'000'000u);
+    }
+    SECTION("or data") {
+        s.received_jiffies = 12'500;
+        CHECK(idle() == 5'000'000u);
+    }
+    SECTION("in use until then") {
+        s.received_jiffies = 11'250;
+        CHECK(idle() == 0u);
+        s.received_jiffies = 0;  // clocks differ by a jiffy
+        CHECK(idle() == 0u);
+    }
+    SECTION("nothing outstanding: until the end") {
+        s.send_queue = 0;
+        CHECK(idle() == 40'000u);
+    }
+}
+
+TEST_CASE("connection: a FIN is no sign of use", "[unit]") {
+    // Quiet for 2 s when the FIN came, 2 ms after opening; the write came 1 s later, the end at 3 s.
+    auto record = client({syn, est, cw, done});
+    tcptrail_socket& s = record.socket;
+    s.bytes_sent = 150;
+    s.send_queue = 50;
+    s.received_jiffies = 100'000;
+    s.first_sent_us = 1'998'000;
+    record.birth.quiet_jiffies = 500;
+    const auto idle = [&] { return connection_of(record, kernel, epoch).idle_us; };
+    SECTION("the FIN's acknowledgement was the last") {
+        s.acked_jiffies = 749;  // 2.996 s ago
+        CHECK(idle() == 3'000'000u);
+    }
+    SECTION("bytes were acknowledged after the FIN") {
+        s.acked_jiffies = 600;  // 2.4 s ago
+        CHECK(idle() == 402'000u);
+    }
+}
+
 TEST_CASE("connection: an attempt that ended before a SYN was sent", "[unit]") {
     struct Failure {
         int error;
         Outcome outcome;
     };
     for (const auto [error, outcome] :
-         {Failure{ENETUNREACH, Outcome::network_unreachable}, Failure{EHOSTUNREACH, Outcome::host_unreachable},
-          Failure{EACCES, Outcome::denied}, Failure{EPERM, Outcome::denied},
-          Failure{EADDRNOTAVAIL, Outcome::no_local_port}, Failure{EINVAL, Outcome::other}}) {
+         {Failure{ENETUNREACH, Outcome::network_unreachable},
+          Failure{EHOSTUNREACH, Outcome::host_unreachable}, Failure{EACCES, Outcome::denied},
+          Failure{EPERM, Outcome::denied}, Failure{EADDRNOTAVAIL, Outcome::no_local_port},
+          Failure{EINVAL, Outcome::other}}) {
         auto record = make_record(TCPTRAIL_ROLE_CLIENT);
         record.flags = TCPTRAIL_RECORD_NO_SYN;
         record.ended_ns = record.birth.opened_ns;
