@@ -4,9 +4,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <initializer_list>
 
+#include "agent/base/clock.h"
+#include "agent/connections/addresses.h"
+#include "agent/encode/event.h"
 #include "agent/encode/printable.h"
 #include "version.h"
 
@@ -61,6 +66,32 @@ void set_hooks(v1::AgentReport& report, const capture::Capture& capture) {
         report.add_missing_facts(missing.fact);
 }
 
+void set_bind_failures(v1::AgentReport& report, const capture::Capture& capture) {
+    if (const auto counts = capture.counts())
+        report.set_bind_failures_untold((*counts)[TCPTRAIL_BIND_FAILURES_NOT_STORED]);
+    const auto failures = capture.bind_failures();
+    if (!failures) return;
+    for (const auto& [key, failure] : *failures) {
+        v1::BindFailure& told = *report.add_bind_failures();
+        told.set_pid(key.pid);
+        told.set_name(
+            encode::repaired_utf8(std::string(failure.name, strnlen(failure.name, sizeof failure.name))));
+        told.set_netns(key.netns);
+        // Written as the ends of connections are: IPv4-mapped addresses as IPv4.
+        tcptrail_addresses addresses{};
+        std::copy(std::begin(key.address), std::end(key.address), addresses.remote);
+        addresses.family = key.family;
+        connections::Connection connection;
+        connections::set_addresses(connection, addresses);
+        told.set_address(encode::address_text(connection.remote, connection.ipv6, 0));
+        told.set_port(key.port);
+        told.set_error_number(static_cast<uint32_t>(key.error));
+        if (const char* symbol = strerrorname_np(key.error)) told.set_error(symbol);
+        told.set_count(failure.count);
+        told.set_last_unix_nanos(failure.last_ns + boot_to_unix_offset());
+    }
+}
+
 void set_stages(v1::AgentReport& report, const Pipeline& pipeline, const spool::SpoolStats& spool,
                 const transmit::TransmitStatus& transmit) {
     const capture::Capture& capture = pipeline.capture();
@@ -95,6 +126,7 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStat
     report.set_kernel(host.kernel);
     set_hooks(report, capture);
     set_stages(report, pipeline_, spool, transmit);
+    set_bind_failures(report, capture);
     report.set_ring_bytes(capture.ring_bytes());
     report.set_spool_bytes(spool.held_bytes);
     report.set_spool_events(spool.held);

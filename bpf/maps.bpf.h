@@ -5,6 +5,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "bpf/abi/bind.h"
 #include "bpf/abi/config.h"
 #include "bpf/abi/counters.h"
 #include "bpf/abi/record.h"
@@ -49,6 +50,19 @@ struct {
     __type(key, __u64);
     __type(value, __u64);
 } failed_attempts SEC(".maps");
+
+/*
+ * Refused calls of bind(), by process, address and errno.
+ * Inserted: hooks/call. Deleted: never. Read: the user side, for its reports. Full: further kinds of refusals
+ * are only counted.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1024);
+    __type(key, struct tcptrail_bind_key);
+    __type(value, struct tcptrail_bind_failure);
+} bind_failures SEC(".maps");
 
 /* The beginning of any struct sockaddr_in and sockaddr_in6. */
 union socket_address {

@@ -82,10 +82,25 @@ int BPF_PROG(accept_returned_flags, struct socket* listener, struct socket* acce
     return result ? 0 : call_accepted(accepted->sk);
 }
 
+SEC("fexit/inet_bind")
+int BPF_PROG(bind_returned, struct socket* socket, void* address, int length, int result) {
+    return call_bind_returned(socket->sk, address, result);
+}
+
+SEC("fexit/inet6_bind")
+int BPF_PROG(bind6_returned, struct socket* socket, void* address, int length, int result) {
+    return call_bind_returned(socket->sk, address, result);
+}
+
 /* Where trampolines are refused. */
 SEC("tracepoint/syscalls/sys_exit_connect")
 int sys_exit_connect(struct trace_event_raw_sys_exit* ctx) {
     return call_connect_exits(ctx->ret);
+}
+
+SEC("tracepoint/syscalls/sys_exit_bind")
+int sys_exit_bind(struct trace_event_raw_sys_exit* ctx) {
+    return call_bind_exits(ctx->ret);
 }
 
 SEC("tracepoint/syscalls/sys_exit_accept")

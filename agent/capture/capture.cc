@@ -82,6 +82,19 @@ Result<KernelCounts> Capture::counts() const {
     return sums;
 }
 
+Result<std::vector<Capture::BindFailure>> Capture::bind_failures() const {
+    std::vector<BindFailure> all;
+    const int map = programs_->bind_failures_fd();
+    const tcptrail_bind_key* previous = nullptr;
+    BindFailure next{};
+    while (bpf_map_get_next_key(map, previous, &next.key) == 0) {
+        if (bpf_map_lookup_elem(map, &next.key, &next.failure) == 0) all.push_back(next);
+        previous = &next.key;
+    }
+    if (errno != ENOENT) return fail_errno("the map of refused binds", errno);
+    return all;
+}
+
 Capture::Runs Capture::runs() const {
     const Programs::Runs runs = programs_->runs();
     return {runs.recursion_misses, runs.run_time_ns};

@@ -13,6 +13,7 @@
 #include "agent/base/error.h"
 #include "agent/capture/hooks.h"
 #include "agent/capture/options.h"
+#include "bpf/abi/bind.h"
 #include "bpf/abi/counters.h"
 #include "bpf/abi/record.h"
 
@@ -53,6 +54,12 @@ public:
     Result<> sweep();
 
     Result<KernelCounts> counts() const;
+    // Each refusal of bind() so far, by process, address and errno.
+    struct BindFailure {
+        tcptrail_bind_key key;
+        tcptrail_bind_failure failure;
+    };
+    Result<std::vector<BindFailure>> bind_failures() const;
     // Summed over the programs; run_time_ns is 0 unless kernel.bpf_stats_enabled.
     struct Runs {
         uint64_t recursion_misses = 0;

@@ -23,9 +23,10 @@ constexpr std::string_view reason_prefix = "SK_RST_REASON_";
 constexpr const char* connects = "attempts that end before a SYN is sent: no route, denied";
 constexpr const char* accepts = "which process accepted, and how long the connection waited for it";
 
+constexpr const char* binds = "ports that bind() did not get";
 constexpr const char* by_io_uring = "results of connect() and accept() through io_uring";
 
-constexpr std::array<HookPlan, 17> plan = {{
+constexpr std::array<HookPlan, 20> plan = {{
     {"iter/task_file", "scan", "owners of sockets that were open before the capture", false, 0, 0},
     {"iter/bpf_map_elem", "sweep", "connections whose end no hook saw", false, 0, 0},
     {"tp_btf/tcp_retransmit_skb", "tcp_retransmit_skb_err", "times of retransmissions", false, 3, 0, true},
@@ -41,6 +42,9 @@ constexpr std::array<HookPlan, 17> plan = {{
     {"fexit/inet_stream_connect", "connect_returned", connects, false, 4, 0, false, Means::trampoline},
     {"fexit/inet_accept", "accept_returned_flags", accepts, false, 4, 0, true, Means::trampoline},
     {"fexit/inet_accept", "accept_returned", accepts, false, 3, 3, false, Means::trampoline},
+    {"fexit/inet_bind", "bind_returned", binds, false, 3, 0, false, Means::trampoline},
+    {"fexit/inet6_bind", "bind6_returned", binds, false, 3, 0, false, Means::trampoline},
+    {"tracepoint/syscalls/sys_exit_bind", "sys_exit_bind", binds, false, 0, 0, false, Means::system_call},
     {"tracepoint/syscalls/sys_exit_connect", "sys_exit_connect", connects, false, 0, 0, false,
      Means::system_call, by_io_uring},
     {"tracepoint/syscalls/sys_exit_accept", "sys_exit_accept", accepts, false, 0, 0, false,

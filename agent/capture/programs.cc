@@ -306,6 +306,9 @@ int Programs::ring_fd() const {
 int Programs::counters_fd() const {
     return bpf_map__fd(object_->maps.counters);
 }
+int Programs::bind_failures_fd() const {
+    return bpf_map__fd(object_->maps.bind_failures);
+}
 int Programs::connections_fd() const {
     return bpf_map__fd(object_->maps.connections);
 }

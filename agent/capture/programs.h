@@ -43,6 +43,7 @@ public:
     int ring_fd() const;
     int counters_fd() const;
     int connections_fd() const;
+    int bind_failures_fd() const;
     const std::vector<HookStatus>& hooks() const { return hooks_; }
     const std::vector<std::string>& reset_reasons() const { return reset_reasons_; }
 

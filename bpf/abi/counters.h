@@ -21,6 +21,8 @@ enum tcptrail_counter {
     TCPTRAIL_ENDS_MISSED,          /* told as END_MISSED */
     TCPTRAIL_LISTENERS_NOT_STORED, /* the map was full: their connections have no owner */
     TCPTRAIL_SYNACK_RETRANSMITS,
+    TCPTRAIL_BIND_FAILURES,            /* refused calls of bind() */
+    TCPTRAIL_BIND_FAILURES_NOT_STORED, /* of these: the map was full, they are told in this number alone */
     TCPTRAIL_COUNTERS
 };
 

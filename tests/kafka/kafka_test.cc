@@ -5,9 +5,13 @@
 //
 // Each test has topics of its own, so that what is in the broker already does not matter, and counts
 // only the connections of its generator's network namespace.
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -69,6 +73,20 @@ public:
         return run({built("tcptrail"), "consume", "--brokers", brokers(), "--topic", topic(), "--from",
                     "beginning", "--verify", "-o", "jsonl"},
                    seconds(120));
+    }
+
+    // The agent's reports, the last one last.
+    std::vector<nlohmann::json> reports() const {
+        const Finished consumed = run({built("tcptrail"), "consume", "--brokers", brokers(), "--topic",
+                                       name_ + ".agents", "--from", "beginning", "--verify", "-o", "jsonl"},
+                                      seconds(60));
+        INFO(consumed.errors);
+        REQUIRE(consumed.status == 0);
+        std::vector<nlohmann::json> reports;
+        std::istringstream lines(consumed.output);
+        for (std::string line; std::getline(lines, line);)
+            reports.push_back(nlohmann::json::parse(line));
+        return reports;
     }
 
     // CLOSED events by the consumer that shares no code with tcptrail. 0 while there is no topic.
@@ -194,6 +212,54 @@ TEST_CASE("every connection reaches both consumers, once", "[kafka][root]") {
     const Truth truth = truth_of(run(generator(10'000)));
     require_stops(agent);
     require_complete(setting, truth);
+}
+
+// Binds to the address in a socket of its own; errno, or 0 and the address that was bound.
+int bind_again(sockaddr_in& address, int type, bool keep) {
+    const int fd = socket(AF_INET, type, 0);
+    socklen_t length = sizeof address;
+    const int error = bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 ? 0 : errno;
+    getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
+    if (!keep) close(fd);
+    return error;
+}
+
+TEST_CASE("the agent's report names who was refused a port by bind()", "[kafka][root]") {
+    if (no_root()) SKIP_TEST("needs root");
+    const Setting setting;
+    REQUIRE(setting.topics("create").status == 0);
+    Process agent(setting.agent());
+    REQUIRE(is_tracing(agent));
+    sockaddr_in taken{};
+    taken.sin_family = AF_INET;
+    taken.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(bind_again(taken, SOCK_STREAM, true) == 0);
+    const uint16_t port = ntohs(taken.sin_port);
+    for (int i = 0; i < 3; i++) {
+        sockaddr_in same = taken;
+        same.sin_port = htons(port);
+        REQUIRE(bind_again(same, SOCK_STREAM, false) == EADDRINUSE);
+    }
+    // Of UDP nothing is told.
+    sockaddr_in foreign{};
+    foreign.sin_family = AF_INET;
+    foreign.sin_addr.s_addr = htonl(0xcb007101);  // 203.0.113.1
+    REQUIRE(bind_again(foreign, SOCK_DGRAM, false) == EADDRNOTAVAIL);
+    require_stops(agent);
+
+    const std::vector<nlohmann::json> reports = setting.reports();
+    REQUIRE_FALSE(reports.empty());
+    CHECK(reports.back().at("reason") == "REPORT_REASON_STOP");
+    std::vector<nlohmann::json> ours;
+    for (const auto& failure : reports.back().value("bind_failures", nlohmann::json::array()))
+        if (failure.at("pid") == getpid()) ours.push_back(failure);
+    REQUIRE(ours.size() == 1);
+    CHECK(ours[0].at("name") == "kafka-test");
+    CHECK(ours[0].at("address") == "127.0.0.1");
+    CHECK(ours[0].at("port") == port);
+    CHECK(ours[0].at("error") == "EADDRINUSE");
+    CHECK(ours[0].at("error_number") == EADDRINUSE);
+    CHECK(ours[0].at("count") == "3");
 }
 
 TEST_CASE("a missing topic is named, and its events wait until it is made", "[kafka][root]") {
