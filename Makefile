@@ -32,13 +32,13 @@ endif
 
 # ---- Debian packages: installed here, in one step, when one is missing
 
-test_goals := test test-unit test-kernel test-kafka tests bench-first-light
+test_goals := test test-unit test-kernel test-kafka test-vm tests bench-first-light
 kafka_goals := test test-kafka kafka-up
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
 	$(if $(filter $(kafka_goals),$(goals)),kafka) \
-	$(if $(filter test-trixie,$(goals)),trixie) $(if $(filter bench-%,$(goals)),bench)
+	$(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench-%,$(goals)),bench)
 empty :=
 packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
 
@@ -179,6 +179,8 @@ test-kernel: tests ## the tests that need root and a kernel with BTF
 	@tests/run kernel
 test-kafka: tests ## the tests against the real broker
 	@tests/run kafka
+test-vm: $(program) $(BUILD)/tests/kernel-test ## the kernel tests on Linux 6.1 and 6.12, in virtual machines
+	@tests/vm/run $(ARGS)
 
 bench-first-light: all tests ## cost and completeness at full speed, beside tcplife
 	@tests/bench/first_light $(ARGS)
@@ -247,7 +249,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run tests test test-unit test-kernel test-kafka bench-first-light kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run tests test test-unit test-kernel test-kafka test-vm bench-first-light kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))

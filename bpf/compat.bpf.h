@@ -43,9 +43,11 @@ static __always_inline __u64 compat_probe_cgroup_id(const struct sock* sk) {
 #if defined(__TARGET_ARCH_arm64)
 #define COMPAT_SYSCALL_ARGUMENT_1(regs) BPF_CORE_READ(regs, orig_x0)
 #define COMPAT_SYSCALL_ARGUMENT_2(regs) BPF_CORE_READ(regs, regs[1])
+#define COMPAT_SYSCALL_ARGUMENT_3(regs) BPF_CORE_READ(regs, regs[2])
 #elif defined(__TARGET_ARCH_x86)
 #define COMPAT_SYSCALL_ARGUMENT_1(regs) BPF_CORE_READ(regs, di)
 #define COMPAT_SYSCALL_ARGUMENT_2(regs) BPF_CORE_READ(regs, si)
+#define COMPAT_SYSCALL_ARGUMENT_3(regs) BPF_CORE_READ(regs, dx)
 #else
 #error "which registers hold the arguments of system calls on this architecture?"
 #endif

@@ -100,12 +100,15 @@ struct sock_common {
     long unsigned int skc_flags;
 };
 
+struct socket;
+
 struct sock {
     struct sock_common __sk_common;
     int sk_err;
     int sk_err_soft;
     __u16 sk_protocol;
     __u8 sk_shutdown;
+    struct socket* sk_socket;
     struct sock_cgroup_data sk_cgrp_data;
 };
 
@@ -134,8 +137,13 @@ struct minmax {
     struct minmax_sample s[3];
 };
 
+struct tcp_rack {
+    __u64 mstamp;
+};
+
 struct tcp_sock {
     struct inet_connection_sock inet_conn;
+    struct tcp_rack rack;
     __u64 first_tx_mstamp;
     __u32 rcv_tstamp;
     __u64 bytes_sent;
@@ -206,7 +214,15 @@ struct task_struct {
 
 struct seq_file;
 
+/* include/uapi/linux/net.h. SS_CONNECTING: connect() has not returned its result yet. */
+typedef enum {
+    SS_FREE = 0,
+    SS_UNCONNECTED,
+    SS_CONNECTING,
+} socket_state;
+
 struct socket {
+    socket_state state;
     struct file* file;
     struct sock* sk;
 };
@@ -222,6 +238,7 @@ struct pt_regs {
 };
 #elif defined(__TARGET_ARCH_x86)
 struct pt_regs {
+    unsigned long dx;
     unsigned long si;
     unsigned long di;
 };

@@ -39,16 +39,22 @@ struct {
     __type(value, struct tcptrail_owner);
 } listeners SEC(".maps");
 
+struct failed_attempt {
+    __u64 cookie; /* of the socket */
+    __u32 error;  /* sk_err; 0: connect() failed by itself, after the change to SYN_SENT */
+    __u32 pad;
+};
+
 /*
- * Attempts to connect that failed after their SYN, by the address of the struct sock: the socket's cookie.
- * They have been told; connect() is yet to return their error, or a later connect() is.
- * Inserted: hooks/state. Deleted: hooks/call. Full: the oldest go, which at worst is told twice.
+ * Attempts to connect that failed after the change to SYN_SENT, by the address of the struct sock. They have
+ * been told; connect() is yet to return their error, or a later connect() is. Inserted: hooks/state. Deleted:
+ * hooks/call. Full: the oldest go, which at worst is told twice.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 16384);
     __type(key, __u64);
-    __type(value, __u64);
+    __type(value, struct failed_attempt);
 } failed_attempts SEC(".maps");
 
 /*
@@ -64,7 +70,7 @@ struct {
     __type(value, struct tcptrail_bind_failure);
 } bind_failures SEC(".maps");
 
-/* The beginning of any struct sockaddr_in and sockaddr_in6. */
+/* struct sockaddr_in, as far as it is used, and sockaddr_in6. */
 union socket_address {
     __u16 family;
     struct {
@@ -77,6 +83,7 @@ union socket_address {
         __be16 port;
         __be32 flow;
         __u8 address[16];
+        __u32 scope;
     } v6;
 };
 

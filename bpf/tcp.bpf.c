@@ -67,29 +67,30 @@ int BPF_PROG(inet_sk_error_report, struct sock* sk) {
 
 SEC("fexit/inet_stream_connect")
 int BPF_PROG(connect_returned, struct socket* socket, void* address, int length, int flags, int result) {
-    return call_connect_returned(socket->sk, address, result);
+    return call_connect_returned(socket->sk, address, length, result);
 }
 
-/* From Linux 6.10 on; until then it has one argument more. */
-SEC("fexit/inet_accept")
-int BPF_PROG(accept_returned, struct socket* listener, struct socket* accepted, void* how, int result) {
-    return result ? 0 : call_accepted(accepted->sk);
+/* Until Linux 6.9. */
+SEC("fexit/inet_csk_accept")
+int BPF_PROG(accept_returned_flags, struct sock* listener, int flags, int* error, bool kern,
+             struct sock* accepted) {
+    return call_accepted(accepted);
 }
 
-SEC("fexit/inet_accept")
-int BPF_PROG(accept_returned_flags, struct socket* listener, struct socket* accepted, int flags, bool kern,
-             int result) {
-    return result ? 0 : call_accepted(accepted->sk);
+/* From Linux 6.10 on. */
+SEC("fexit/inet_csk_accept")
+int BPF_PROG(accept_returned, struct sock* listener, void* how, struct sock* accepted) {
+    return call_accepted(accepted);
 }
 
 SEC("fexit/inet_bind")
 int BPF_PROG(bind_returned, struct socket* socket, void* address, int length, int result) {
-    return call_bind_returned(socket->sk, address, result);
+    return call_bind_returned(socket->sk, address, length, result);
 }
 
 SEC("fexit/inet6_bind")
 int BPF_PROG(bind6_returned, struct socket* socket, void* address, int length, int result) {
-    return call_bind_returned(socket->sk, address, result);
+    return call_bind_returned(socket->sk, address, length, result);
 }
 
 /* Where trampolines are refused. */

@@ -24,7 +24,8 @@ constexpr const char* connects = "attempts that end before a SYN is sent: no rou
 constexpr const char* accepts = "which process accepted, and how long the connection waited for it";
 
 constexpr const char* binds = "ports that bind() did not get";
-constexpr const char* by_io_uring = "results of connect() and accept() through io_uring";
+constexpr const char* not_by_exits =
+    "results of calls through io_uring, of 32-bit processes and of the kernel itself";
 
 constexpr std::array<HookPlan, 20> plan = {{
     {"iter/task_file", "scan", "owners of sockets that were open before the capture", false, 0, 0},
@@ -40,17 +41,18 @@ constexpr std::array<HookPlan, 20> plan = {{
     {"tp_btf/tcp_send_reset", "tcp_send_reset", "resets sent", false, 2, 2},
     {"tp_btf/tcp_destroy_sock", "tcp_destroy_sock", "ends that the first witness missed", false, 1, 0},
     {"fexit/inet_stream_connect", "connect_returned", connects, false, 4, 0, false, Means::trampoline},
-    {"fexit/inet_accept", "accept_returned_flags", accepts, false, 4, 0, true, Means::trampoline},
-    {"fexit/inet_accept", "accept_returned", accepts, false, 3, 3, false, Means::trampoline},
+    {"fexit/inet_csk_accept", "accept_returned_flags", accepts, false, 4, 0, true, Means::trampoline},
+    {"fexit/inet_csk_accept", "accept_returned", accepts, false, 2, 2, false, Means::trampoline},
     {"fexit/inet_bind", "bind_returned", binds, false, 3, 0, false, Means::trampoline},
     {"fexit/inet6_bind", "bind6_returned", binds, false, 3, 0, false, Means::trampoline},
-    {"tracepoint/syscalls/sys_exit_bind", "sys_exit_bind", binds, false, 0, 0, false, Means::system_call},
+    {"tracepoint/syscalls/sys_exit_bind", "sys_exit_bind", binds, false, 0, 0, false, Means::system_call,
+     not_by_exits},
     {"tracepoint/syscalls/sys_exit_connect", "sys_exit_connect", connects, false, 0, 0, false,
-     Means::system_call, by_io_uring},
+     Means::system_call, not_by_exits},
     {"tracepoint/syscalls/sys_exit_accept", "sys_exit_accept", accepts, false, 0, 0, false,
-     Means::system_call, by_io_uring},
+     Means::system_call, not_by_exits},
     {"tracepoint/syscalls/sys_exit_accept4", "sys_exit_accept4", accepts, false, 0, 0, false,
-     Means::system_call, by_io_uring},
+     Means::system_call, not_by_exits},
     {"tp_btf/inet_sock_set_state", "inet_sock_set_state", "anything", true, 3, 0},
 }};
 
@@ -113,7 +115,8 @@ std::vector<MissingFact> missing_facts(std::span<const HookStatus> hooks) {
         if (!hook.attached)
             add(hook.plan->missing_fact, std::string(hook.plan->name) + ": " + hook.problem);
         else if (hook.plan->never_told)
-            add(hook.plan->never_told, "no trampolines: seen at the exits of system calls");
+            add(hook.plan->never_told,
+                "connect(), accept() and bind() are seen at the exits of system calls");
     }
     return missing;
 }

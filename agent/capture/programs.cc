@@ -152,7 +152,12 @@ Result<> Programs::load_what_fits(const Options& options, const KernelTypes& typ
         });
         if (!optional || (error == -EPERM && !trampoline))
             return refused("the kernel does not take the BPF programs", -error);
-        refusals[program] = "the kernel does not take it: " + libbpf_reason();
+        const std::string why = "the kernel does not take it: " + libbpf_reason();
+        refusals[program] = why;
+        // It is the means that is refused: no use in asking for each.
+        if (error == -EPERM)
+            for (const HookPlan& hook : hook_plan())
+                if (hook.means == Means::trampoline) refusals[hook.program] = why;
     }
 }
 
@@ -231,17 +236,16 @@ bool Programs::is_told_by_trampoline(const HookStatus& hook) const {
 
 // Of two means for one fact only that is shown which is in force, or else both with their problems.
 void Programs::keep_one_means() {
-    const auto is_in_force = [this](const HookStatus& hook, Means means) {
+    const auto has_other_means = [this](const HookStatus& hook) {
         return std::ranges::any_of(hooks_, [&](const HookStatus& other) {
-            return other.attached && other.plan->means == means &&
+            return other.attached && other.plan->means != hook.plan->means &&
                    other.plan->missing_fact == hook.plan->missing_fact;
         });
     };
-    std::erase_if(hooks_, [&](const HookStatus& hook) {
-        return !hook.attached &&
-               ((hook.plan->means == Means::trampoline && is_in_force(hook, Means::system_call)) ||
-                (hook.plan->means == Means::system_call && is_in_force(hook, Means::trampoline)));
-    });
+    std::vector<HookStatus> shown;
+    for (const HookStatus& hook : hooks_)
+        if (hook.attached || !has_other_means(hook)) shown.push_back(hook);
+    hooks_ = std::move(shown);
 }
 
 int Programs::attach_trace_event(HookStatus& hook, const bpf_program* program) {

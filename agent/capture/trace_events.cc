@@ -31,23 +31,28 @@ Result<Fd> mount_tracefs() {
     return mount;
 }
 
-Result<Fd> open_tracefs() {
-    for (const char* path : {"/sys/kernel/tracing", "/sys/kernel/debug/tracing"}) {
-        Fd root = open_at(AT_FDCWD, path, O_PATH | O_DIRECTORY);
-        if (root.valid() && faccessat(root.get(), "events", R_OK, 0) == 0) return root;
+// The file with the event's number.
+Result<Fd> open_id(const std::string& name) {
+    const std::string path = "events/" + name + "/id";
+    for (const char* root : {"/sys/kernel/tracing/", "/sys/kernel/debug/tracing/"}) {
+        Fd file = open_at(AT_FDCWD, root + path, O_RDONLY);
+        if (file.valid()) return file;
+        if (errno != ENOENT) return fail_errno(root + path, errno);
     }
-    return mount_tracefs();
+    const auto root = mount_tracefs();
+    if (!root) return std::unexpected(root.error());
+    Fd file = open_at(root->get(), path, O_RDONLY);
+    if (!file.valid()) return fail_errno("the trace event " + name, errno);
+    return file;
 }
 
 }  // namespace
 
 Result<Fd> open_trace_event(const std::string& name) {
-    const auto root = open_tracefs();
-    if (!root) return std::unexpected(root.error());
-    const Fd file = open_at(root->get(), "events/" + name + "/id", O_RDONLY);
-    if (!file.valid()) return fail_errno("the trace event " + name, errno);
+    const auto file = open_id(name);
+    if (!file) return std::unexpected(file.error());
     std::array<char, 32> text{};
-    const ssize_t length = read(file.get(), text.data(), text.size());
+    const ssize_t length = read(file->get(), text.data(), text.size());
     perf_event_attr event{};
     event.type = PERF_TYPE_TRACEPOINT;
     event.size = sizeof event;

@@ -114,24 +114,14 @@ Traffic traffic_of(const tcptrail_record& record, const Facts& facts, uint32_t h
 
 // How long nothing had crossed the connection: until its end, or, where data was never acknowledged, until
 // the first of that was sent. It tells a connection that was dead before it was written to from one that was
-// in use.
-//
-// The kernel keeps no time of the last acknowledged data, only of the last acknowledgement. A FIN is one,
-// too: if none came after it, the quiet had begun earlier, and was measured when the FIN came.
-std::optional<uint64_t> idle_of(const tcptrail_record& record, const Traffic& traffic, uint32_t hz) {
+// in use. Without SACK the kernel knows the last acknowledgement only, which a FIN or a keepalive's answer is
+// too.
+std::optional<uint64_t> idle_of(const tcptrail_socket& socket, const Traffic& traffic, uint32_t hz) {
     if (!hz || !(traffic.bytes_sent || traffic.bytes_received)) return std::nullopt;
-    const tcptrail_birth& birth = record.birth;
-    const tcptrail_socket& socket = record.socket;
     const auto micros = [hz](uint32_t jiffies) { return *micros_of_jiffies(jiffies, hz); };
     if (!traffic.send_queue_bytes.value_or(0)) return micros(socket.quiet_jiffies);
-    uint64_t acked = micros(socket.acked_jiffies);
-    for (unsigned i = 0; i < birth.timeline_len; ++i) {
-        if ((birth.timeline[i] & 0xf) != tcp_close_wait || !birth.opened_ns) continue;
-        const uint64_t fin = micros_between(birth.opened_ns + (birth.timeline[i] >> 4), record.ended_ns);
-        const uint64_t jiffy = 1'000'000 / hz;
-        if (acked + 2 * jiffy >= fin) acked = std::max(acked, fin + micros(birth.quiet_jiffies));
-    }
-    const uint64_t crossed = std::min(micros(socket.received_jiffies), acked);
+    const uint64_t delivered = socket.delivered_us ? socket.delivered_us : micros(socket.acked_jiffies);
+    const uint64_t crossed = std::min(micros(socket.received_jiffies), delivered);
     return crossed - std::min<uint64_t>(crossed, socket.first_sent_us);
 }
 
@@ -159,7 +149,8 @@ void set_times(Connection& c, const tcptrail_record& record, const Facts& facts,
                !(record.flags & TCPTRAIL_RECORD_NO_SYN)) {
         c.syn_retransmits = record.socket.retransmits;
     }
-    if (birth.accepted_ns && birth.established_ns)
+    // With Fast Open it may be accepted before it is established.
+    if (birth.established_ns && birth.accepted_ns >= birth.established_ns)
         c.accept_wait_us = micros_between(birth.established_ns, birth.accepted_ns);
     const bool has_beginning = birth.established_ns || !facts.established;
     if (!facts.end_missed && has_beginning)
@@ -203,7 +194,7 @@ Connection connection_of(const tcptrail_record& record, const Kernel& kernel, ui
     set_times(c, record, facts, boot_to_unix);
     if (!facts.end_missed && !(record.flags & TCPTRAIL_RECORD_NO_SYN)) {
         c.traffic = traffic_of(record, facts, kernel.hz);
-        c.idle_us = idle_of(record, *c.traffic, kernel.hz);
+        c.idle_us = idle_of(record.socket, *c.traffic, kernel.hz);
     }
     c.partial = partial_of(record);
     return c;

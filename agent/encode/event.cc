@@ -170,10 +170,11 @@ const v1::ConnectionEvent& EventEncoder::encode(const Connection& c, const conte
     event_.set_role(static_cast<v1::Role>(c.role));
     if (c.has_addresses) {
         event_.set_family(c.ipv6 ? v1::FAMILY_IPV6 : v1::FAMILY_IPV4);
-        // An attempt may end before it has a local address.
-        if (c.local.address != decltype(c.local.address){})
+        // An attempt may end before it has a local address; the port is then of an earlier one.
+        if (c.local.address != decltype(c.local.address){}) {
             event_.set_local_address(address_text(c.local, c.ipv6, c.ifindex));
-        event_.set_local_port(c.local.port);
+            event_.set_local_port(c.local.port);
+        }
         event_.set_remote_address(address_text(c.remote, c.ipv6, c.ifindex));
         event_.set_remote_port(c.remote.port);
         event_.set_remote_scope(static_cast<v1::Scope>(c.remote_scope));

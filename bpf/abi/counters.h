@@ -3,7 +3,8 @@
  * Counts that the kernel side keeps, one set per CPU; the index into the map `counters`.
  *
  *   lifecycles seen to end = SUBMITTED + LOST_RING_FULL
- *   births                 = ends told + IGNORED + still in the map `connections`
+ *   births + ATTEMPTS_WITHOUT_SYN + ENDS_WITHOUT_BIRTH
+ *                          = lifecycles seen to end + IGNORED + still in the map `connections`
  */
 #ifndef TCPTRAIL_ABI_COUNTERS_H
 #define TCPTRAIL_ABI_COUNTERS_H
@@ -21,6 +22,7 @@ enum tcptrail_counter {
     TCPTRAIL_ENDS_MISSED,          /* told as END_MISSED */
     TCPTRAIL_LISTENERS_NOT_STORED, /* the map was full: their connections have no owner */
     TCPTRAIL_SYNACK_RETRANSMITS,
+    TCPTRAIL_ATTEMPTS_WITHOUT_SYN,     /* records of attempts that have no birth */
     TCPTRAIL_BIND_FAILURES,            /* refused calls of bind() */
     TCPTRAIL_BIND_FAILURES_NOT_STORED, /* of these: the map was full, they are told in this number alone */
     TCPTRAIL_COUNTERS

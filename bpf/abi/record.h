@@ -119,8 +119,7 @@ struct tcptrail_birth {
     __u8 state;           /* the last one seen */
     __u8 reset_direction; /* enum tcptrail_reset_direction */
     __u8 reset_state;     /* of the connection when the reset happened */
-    __u8 pad[3];
-    __u32 quiet_jiffies; /* when the peer's FIN came: since the last data in either direction */
+    __u8 pad[7];
 };
 
 /* What tcp_sock has counted by the end. */
@@ -130,7 +129,10 @@ struct tcptrail_socket {
     __u64 bytes_received; /* the kernel's: FIN included */
     __u64 bytes_retransmitted;
     __u64 delivery_rate; /* bytes per second; 0: not measured */
-    __u64 first_sent_us; /* while data is outstanding: since the first of it was sent for the first time */
+    /* Since the first of the data that is outstanding was sent, while there is some. */
+    __u64 first_sent_us;
+    /* Since the last of the data that was acknowledged was sent; 0: not known, SACK was not agreed on. */
+    __u64 delivered_us;
     __u32 segments_out;
     __u32 segments_in;
     __u32 data_segments_out;
@@ -180,7 +182,7 @@ TCPTRAIL_ASSERT_SIZE(tcptrail_actor, 24);
 TCPTRAIL_ASSERT_SIZE(tcptrail_owner, 64);
 TCPTRAIL_ASSERT_SIZE(tcptrail_addresses, 48);
 TCPTRAIL_ASSERT_SIZE(tcptrail_birth, 288);
-TCPTRAIL_ASSERT_SIZE(tcptrail_socket, 184);
-TCPTRAIL_ASSERT_SIZE(tcptrail_record, 488);
+TCPTRAIL_ASSERT_SIZE(tcptrail_socket, 192);
+TCPTRAIL_ASSERT_SIZE(tcptrail_record, 496);
 
 #endif

@@ -3,30 +3,49 @@
  * connect(), accept() and bind() as they return to the application: who accepted, which attempts ended before
  * a SYN was sent (no route, denied by policy), of which the spine knows nothing, and who got no port.
  *
- * By fexit of inet_stream_connect(), inet_accept() and inet_bind(), which io_uring reaches too and which cost
- * other system calls nothing; where the kernel refuses trampolines, by the exits of the system calls. There
- * the socket is found through the descriptor, and everything is read with bpf_probe_read_kernel().
+ * By fexit of inet_stream_connect(), inet_csk_accept(), inet_bind() and inet6_bind(), which io_uring reaches
+ * too and which cost other system calls nothing; where the kernel refuses trampolines, by the exits of the
+ * system calls. There the socket is found through the descriptor, and everything is read with
+ * bpf_probe_read_kernel().
  */
 #ifndef TCPTRAIL_HOOKS_CALL_BPF_H
 #define TCPTRAIL_HOOKS_CALL_BPF_H
 
 #include "bpf/lib/emit.bpf.h"
 
+#define SOCKADDR_IN_LEN 16
+#define SIN6_LEN_RFC2133 24 /* the kernel takes an address without a scope, too */
+#define SOCKADDR_IN6_LEN 28
+
+static __always_inline __u64 call_cookie_of(const struct sock* sk) {
+    return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+}
+
 /* ---- accept() */
 
-static __always_inline int call_accepted(struct sock* sk) {
+/* `sk` may have ended meanwhile, and its address be another's: nothing is written that was not compared. */
+static __always_inline int call_accepted(const struct sock* sk) {
     struct tcptrail_birth* birth = sk ? store_find(sk) : NULL;
+    struct task_struct* task = bpf_get_current_task_btf();
+    struct tcptrail_owner owner = {};
 
     if (!birth || birth->accepted_ns) return 0;
+    if (birth->cookie && birth->cookie != call_cookie_of(sk)) return 0;
+    if (!(task->flags & PF_KTHREAD)) {            /* in-kernel servers and SMC accept for somebody else */
+        owner.cgroup_id = birth->owner.cgroup_id; /* the socket's own */
+        owner_set_process(&owner, TCPTRAIL_OWNER_ACCEPT);
+        birth->owner = owner;
+    }
     birth->accepted_ns = bpf_ktime_get_boot_ns();
-    /* The cgroup stays the socket's own. */
-    owner_set_process(&birth->owner, TCPTRAIL_OWNER_ACCEPT);
     return 0;
 }
 
 /* ---- connect() */
 
-/* An attempt that did not come as far as a SYN ends with one of these. Not: pending, interrupted, misused. */
+/*
+ * What an attempt that did not come as far as a SYN may end with. Not: pending, interrupted, misused; nor
+ * what only an attempt ends with that came further, which was told then.
+ */
 static __always_inline bool call_is_failure(int error) {
     switch (error) {
         case EINTR:
@@ -37,31 +56,47 @@ static __always_inline bool call_is_failure(int error) {
         case EISCONN:
         case EALREADY:
         case EINPROGRESS:
+        case ECONNREFUSED:
+        case ECONNRESET:
+        case ECONNABORTED:
+        case ETIMEDOUT:
+        case EPIPE:
             return false;
         default:
             return error > 0 && error < ERESTARTSYS;
     }
 }
 
-/* The answer to an earlier attempt, which was told when it ended. */
-static __always_inline bool call_picks_up(const struct sock* sk) {
-    __u64 key = (__u64)sk;
-    __u64* cookie = bpf_map_lookup_elem(&failed_attempts, &key);
-
-    if (!cookie) return false;
-    bool same = *cookie == BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-    bpf_map_delete_elem(&failed_attempts, &key);
-    return same;
+/* What connect() returns by itself between the change to SYN_SENT and the SYN. */
+static __always_inline bool call_is_synchronous(int error) {
+    return error == EADDRNOTAVAIL || error == ENOBUFS || error == ENOMEM || error == EHOSTUNREACH ||
+           error == ENETUNREACH;
 }
 
-/* `to` has 16 bytes. False: neither IPv4 nor IPv6, as AF_UNSPEC, which disconnects. */
-static __always_inline bool call_read_address(__u8* to, __u16* port, const union socket_address* from) {
-    if (from->family == AF_INET) {
+/* Whether this is the answer to an attempt that is told otherwise: when it ended, or by another witness. */
+static __always_inline bool call_is_told(const struct sock* sk, __u64 cookie, int error) {
+    struct tcptrail_birth* birth = store_find(sk);
+    __u64 key = (__u64)sk;
+    struct failed_attempt *entry, attempt;
+
+    if (birth && birth->cookie == cookie) return true;
+    entry = bpf_map_lookup_elem(&failed_attempts, &key);
+    if (!entry) return false;
+    attempt = *entry;
+    bpf_map_delete_elem(&failed_attempts, &key);
+    if (attempt.cookie != cookie) return false;
+    return attempt.error ? attempt.error == error : call_is_synchronous(error);
+}
+
+/* `to` has 16 bytes. False: neither IPv4 nor IPv6 (AF_UNSPEC disconnects), or too short. */
+static __always_inline bool call_read_address(__u8* to, __u16* port, const union socket_address* from,
+                                              int length) {
+    if (from->family == AF_INET && length >= SOCKADDR_IN_LEN) {
         *port = bpf_ntohs(from->v4.port);
         __builtin_memcpy(to, &from->v4.address, sizeof(from->v4.address));
         return true;
     }
-    if (from->family == AF_INET6) {
+    if (from->family == AF_INET6 && length >= SIN6_LEN_RFC2133) {
         *port = bpf_ntohs(from->v6.port);
         __builtin_memcpy(to, from->v6.address, sizeof(from->v6.address));
         return true;
@@ -69,57 +104,68 @@ static __always_inline bool call_read_address(__u8* to, __u16* port, const union
     return false;
 }
 
-static __always_inline bool call_read_remote(struct tcptrail_addresses* to,
-                                             const union socket_address* address) {
-    to->family = address->family;
-    return call_read_address(to->remote, &to->remote_port, address);
+/* What the socket was bound to before, and the scope of a link-local address. */
+static __always_inline void call_read_local(struct tcptrail_addresses* to, const struct sock* sk,
+                                            const union socket_address* remote, int length) {
+    const struct inet_sock* inet = (const void*)sk;
+
+    to->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+    to->ifindex = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if);
+    to->local_port = bpf_ntohs(BPF_CORE_READ(inet, inet_sport));
+    if (to->family == AF_INET) {
+        *(__u32*)to->local = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
+        return;
+    }
+    bpf_probe_read_kernel(to->local, sizeof(to->local), &sk->__sk_common.skc_v6_rcv_saddr);
+    if (!to->ifindex && length >= SOCKADDR_IN6_LEN) to->ifindex = remote->v6.scope;
 }
 
-static __always_inline int call_connect_failed(struct sock* sk, const union socket_address* address,
-                                               int error) {
+static __always_inline int call_connect_failed(const struct sock* sk, const union socket_address* address,
+                                               int length, int error) {
     struct tcptrail_birth birth = {};
-    __u64 now;
+    __u64 now, cookie = call_cookie_of(sk);
 
     if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP ||
         BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE)
         return 0;
-    if (call_picks_up(sk) || !call_read_remote(&birth.addresses, address)) return 0;
+    if (call_is_told(sk, cookie, error)) return 0;
+    birth.addresses.family = address->family;
+    if (!call_read_address(birth.addresses.remote, &birth.addresses.remote_port, address, length)) return 0;
+    call_read_local(&birth.addresses, sk, address, length);
     owner_set_process(&birth.owner, TCPTRAIL_OWNER_CONNECT);
     if (birth.owner.actor.pid == self_tgid && !config.include_self) return 0;
+    birth.owner.cgroup_id = compat_probe_cgroup_id(sk);
     now = bpf_ktime_get_boot_ns();
-    birth.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-    if (!birth.cookie) birth.cookie = (__u64)sk;
+    birth.cookie = cookie ? cookie : (__u64)sk;
     birth.opened_ns = now;
     birth.role = TCPTRAIL_ROLE_CLIENT;
     birth.state = TCP_CLOSE;
     birth.reported_error = error;
-    birth.owner.cgroup_id = compat_probe_cgroup_id(sk);
-    birth.addresses.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-    birth.addresses.ifindex = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if);
     emit_attempt(&birth, now);
     return 0;
 }
 
 /* `from` is the kernel's copy of the address. */
-static __always_inline int call_connect_returned(struct sock* sk, const void* from, int result) {
+static __always_inline int call_connect_returned(const struct sock* sk, const void* from, int length,
+                                                 int result) {
     union socket_address address = {};
 
     if (!sk || !call_is_failure(-result)) return 0;
     bpf_probe_read_kernel(&address, sizeof(address), from);
-    return call_connect_failed(sk, &address, -result);
+    return call_connect_failed(sk, &address, length, -result);
 }
 
 /* ---- bind() */
 
 static __always_inline int call_bind_failed(const struct sock* sk, const union socket_address* address,
-                                            int error) {
+                                            int length, int error) {
     struct task_struct* task = bpf_get_current_task_btf();
     struct tcptrail_bind_failure first = {.count = 1}, *failure;
     struct tcptrail_bind_key key = {};
 
     if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP) return 0;
     key.family = address->family;
-    if (!call_read_address(key.address, &key.port, address)) return 0;
+    if (!call_read_address(key.address, &key.port, address, length)) return 0;
     count(TCPTRAIL_BIND_FAILURES);
     key.pid = task->tgid;
     key.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
@@ -138,12 +184,13 @@ static __always_inline int call_bind_failed(const struct sock* sk, const union s
 }
 
 /* `from` is the kernel's copy of the address. */
-static __always_inline int call_bind_returned(const struct sock* sk, const void* from, int result) {
+static __always_inline int call_bind_returned(const struct sock* sk, const void* from, int length,
+                                              int result) {
     union socket_address address = {};
 
     if (!sk || result >= 0) return 0;
     bpf_probe_read_kernel(&address, sizeof(address), from);
-    return call_bind_failed(sk, &address, -result);
+    return call_bind_failed(sk, &address, length, -result);
 }
 
 /* ---- the system calls' exits */
@@ -174,32 +221,42 @@ static __always_inline struct sock* call_socket_of(int descriptor) {
     return socket && BPF_CORE_READ(socket, file) == file ? BPF_CORE_READ(socket, sk) : NULL;
 }
 
-/* connect() and bind(): the socket and the address that they were called with. */
-static __always_inline struct sock* call_read_arguments(union socket_address* address) {
-    struct pt_regs* arguments = (struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf());
-    void* from = (void*)COMPAT_SYSCALL_ARGUMENT_2(arguments);
+struct call_arguments {
+    struct sock* sk; /* NULL: not a socket */
+    union socket_address address;
+    int length;
+};
 
-    bpf_probe_read_user(address, sizeof(address->v4), from);
-    if (address->family == AF_INET6) bpf_probe_read_user(address, sizeof(*address), from);
-    return call_socket_of((int)COMPAT_SYSCALL_ARGUMENT_1(arguments));
+/* connect() and bind(): what they were called with. */
+static __always_inline void call_read_arguments(struct call_arguments* to) {
+    struct pt_regs* registers = (struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf());
+    void* from = (void*)COMPAT_SYSCALL_ARGUMENT_2(registers);
+
+    to->sk = call_socket_of((int)COMPAT_SYSCALL_ARGUMENT_1(registers));
+    to->length = (int)COMPAT_SYSCALL_ARGUMENT_3(registers);
+    if (to->length >= SOCKADDR_IN6_LEN)
+        bpf_probe_read_user(&to->address, SOCKADDR_IN6_LEN, from);
+    else if (to->length >= SOCKADDR_IN_LEN)
+        bpf_probe_read_user(&to->address, SOCKADDR_IN_LEN, from);
 }
 
 static __always_inline int call_connect_exits(long result) {
-    union socket_address address = {};
-    struct sock* sk;
+    struct call_arguments arguments = {};
 
     if (!call_is_failure((int)-result)) return 0;
-    sk = call_read_arguments(&address);
-    return sk ? call_connect_failed(sk, &address, (int)-result) : 0;
+    call_read_arguments(&arguments);
+    return arguments.sk
+               ? call_connect_failed(arguments.sk, &arguments.address, arguments.length, (int)-result)
+               : 0;
 }
 
 static __always_inline int call_bind_exits(long result) {
-    union socket_address address = {};
-    struct sock* sk;
+    struct call_arguments arguments = {};
 
     if (result >= 0) return 0;
-    sk = call_read_arguments(&address);
-    return sk ? call_bind_failed(sk, &address, (int)-result) : 0;
+    call_read_arguments(&arguments);
+    return arguments.sk ? call_bind_failed(arguments.sk, &arguments.address, arguments.length, (int)-result)
+                        : 0;
 }
 
 #endif

@@ -112,19 +112,26 @@ static __always_inline void state_take_cookie(struct tcptrail_birth* birth, stru
     if (!birth->cookie) birth->cookie = bpf_get_socket_cookie(sk);
 }
 
-/* connect() has still to return the error; see hooks/call. */
-static __always_inline void state_attempt_failed(struct sock* sk) {
-    __u64 key = (__u64)sk, cookie = bpf_get_socket_cookie(sk);
+/*
+ * Whether connect() has still to return how this attempt ended; see hooks/call. It has not been told that it
+ * began (SYN_SENT and no SS_CONNECTING: it fails in this very call), or that it is established (blocking, or
+ * not asked again). Without an error it was ended from here, by close() or a disconnect: nobody will ask.
+ */
+static __always_inline void state_remember_failure(struct sock* sk, int from) {
+    struct failed_attempt attempt = {.error = sk->sk_err};
+    __u64 key = (__u64)sk;
+    bool connecting = sk->sk_socket && sk->sk_socket->state == SS_CONNECTING;
 
-    if (sk->sk_shutdown) return; /* close() ended it: nobody will ask again */
-    bpf_map_update_elem(&failed_attempts, &key, &cookie, BPF_ANY);
+    if (connecting ? !attempt.error : from != TCP_SYN_SENT) return;
+    attempt.cookie = bpf_get_socket_cookie(sk);
+    bpf_map_update_elem(&failed_attempts, &key, &attempt, BPF_ANY);
 }
 
 static __always_inline void state_close(struct sock* sk, const struct tcp_sock* tp, int from) {
     struct tcptrail_birth* birth = store_find(sk);
     __u64 now = bpf_ktime_get_boot_ns();
 
-    if (from == TCP_SYN_SENT) state_attempt_failed(sk);
+    state_remember_failure(sk, from);
     if (!birth) {
         emit_end_without_birth(sk, tp, from, now);
         return;
@@ -159,8 +166,6 @@ static __always_inline void state_step(struct sock* sk, const struct tcp_sock* t
         state_established(birth, sk, tp, now);
     else if (to == TCP_FIN_WAIT1)
         owner_set_current_actor(&birth->ended_by);
-    else if (to == TCP_CLOSE_WAIT)
-        birth->quiet_jiffies = read_quiet(tp, (__u32)bpf_jiffies64());
 }
 
 static __always_inline int state_changed(struct sock* sk, int from, int to) {

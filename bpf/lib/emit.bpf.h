@@ -92,6 +92,7 @@ static __always_inline void emit_end_without_birth(struct sock* sk, const struct
 static __always_inline void emit_attempt(const struct tcptrail_birth* birth, __u64 now) {
     struct tcptrail_record* record = emit_reserve();
 
+    count(TCPTRAIL_ATTEMPTS_WITHOUT_SYN);
     if (!record) {
         count(TCPTRAIL_LOST_RING_FULL);
         return;

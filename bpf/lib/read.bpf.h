@@ -52,6 +52,19 @@ static __always_inline __u32 read_quiet(const struct tcp_sock* tp, __u32 now) {
     return sent < received ? sent : received;
 }
 
+/*
+ * first_tx_mstamp is set when data is sent while none is outstanding, and moves on to the send time of what
+ * is acknowledged (tcp_rate_skb_sent(), tcp_rate_skb_delivered()); with pacing it may lie ahead. rack.mstamp
+ * is the send time of the newest segment that was acknowledged (tcp_rack_advance()): neither a FIN nor a
+ * keepalive's answer touches it. Both are CLOCK_MONOTONIC (tcp_clock_ns()).
+ */
+static __always_inline void read_crossing(struct tcptrail_socket* to, const struct tcp_sock* tp) {
+    __u64 now = bpf_ktime_get_ns() / 1000, first = tp->first_tx_mstamp, delivered = tp->rack.mstamp;
+
+    to->first_sent_us = first < now ? now - first : 0;
+    to->delivered_us = delivered && delivered < now ? now - delivered : 0;
+}
+
 /* tcp_compute_delivery_rate() */
 static __always_inline __u64 read_delivery_rate(const struct tcp_sock* tp) {
     __u64 interval = tp->rate_interval_us;
@@ -89,8 +102,7 @@ static __always_inline void read_socket(struct tcptrail_socket* to, const struct
     to->quiet_jiffies = read_quiet(tp, now);
     to->received_jiffies = now - tp->inet_conn.icsk_ack.lrcvtime;
     to->acked_jiffies = now - tp->rcv_tstamp;
-    /* Set when data is sent while none is outstanding: tcp_rate_skb_sent(). tcp_clock_ns() is monotonic. */
-    to->first_sent_us = bpf_ktime_get_ns() / 1000 - tp->first_tx_mstamp;
+    read_crossing(to, tp);
     to->send_queue = tp->write_seq - tp->snd_una;
     to->receive_queue = tp->rcv_nxt - tp->copied_seq;
     to->keepalive_idle_jiffies =

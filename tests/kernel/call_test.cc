@@ -57,6 +57,60 @@ TEST_CASE("an error that a later connect() picks up was told when it came", "[ke
     });
 }
 
+TEST_CASE("a connection that is reset before connect() is asked again is told once", "[kernel]") {
+    scenario([] {
+        Netns net;
+        Watch watch{&net};
+        Actor server(net, "hasty-server");
+        Actor client(net, "slow-client");
+        const int listener = listening(server, loopback(AF_INET));
+        const Endpoint to = server.call([=] { return local_end(listener); });
+        const int fd = client.call([=] { return attempt(to); });
+        REQUIRE(fd >= 0);
+        REQUIRE(server.call([=] { return close_with_reset(accept_one(listener)); }) == 0);
+        REQUIRE(client.call([=] { return errno_of_connect(fd, to); }) == ECONNRESET);
+        const Ends told = watch.ends();
+        CHECK(told.client.text("outcome") == "OUTCOME_ESTABLISHED");
+        CHECK(told.client.text("end") == "END_REMOTE_RESET");
+    });
+}
+
+TEST_CASE("an address that is too short is no attempt", "[kernel]") {
+    scenario([] {
+        Netns net;
+        Watch watch{&net};
+        Actor client(net, "short-client");
+        const Endpoint to = endpoint("203.0.113.1", 80);
+        REQUIRE(client.call([=] {
+            return connect(socket(AF_INET, SOCK_STREAM, 0), to.address(), 7) == 0 ? 0 : errno;
+        }) == EINVAL);
+        REQUIRE(client.call([=] { return connect_to(to); }) == -ENETUNREACH);
+        CHECK(watch.one().text("outcome") == "OUTCOME_NETWORK_UNREACHABLE");
+    });
+}
+
+TEST_CASE("attempts after a disconnect are told, whatever came before", "[kernel]") {
+    scenario([] {
+        Netns net;
+        Watch watch{&net};
+        Actor client(net, "again-client");
+        const Endpoint refused = loopback(AF_INET, 8081), unreachable = endpoint("203.0.113.1", 80);
+        const int fd = client.call([=] { return attempt(refused); });
+        REQUIRE(fd >= 0);
+        // The error is fetched by SO_ERROR, and the socket disconnected: no connect() returns it.
+        REQUIRE(client.call([=] {
+            int error = 0;
+            socklen_t length = sizeof error;
+            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+            const sockaddr nothing{.sa_family = AF_UNSPEC, .sa_data = {}};
+            return connect(fd, &nothing, sizeof nothing) == 0 ? error : -errno;
+        }) == ECONNREFUSED);
+        REQUIRE(client.call([=] { return errno_of_connect(fd, unreachable); }) == ENETUNREACH);
+        CHECK(outcomes(watch.closed(2)) ==
+              std::vector<std::string>{"OUTCOME_NETWORK_UNREACHABLE", "OUTCOME_REFUSED"});
+    });
+}
+
 TEST_CASE("after its error was picked up the same socket's next attempt is one of its own", "[kernel]") {
     scenario([] {
         Netns net;

@@ -158,12 +158,12 @@ TEST_CASE("hooks: what the kernel's types say", "[unit]") {
               std::vector<std::string>{"NOT_SPECIFIED", "", "NO_SOCKET", "OF_ANOTHER_FAMILY"});
     }
     SECTION("functions for trampolines") {
-        fake.add_function("inet_accept", 3);
+        fake.add_function("inet_csk_accept", 2);
         fake.add_typedef_of_int("inet_stream_connect");
         const auto types = fake.read();
         REQUIRE(types);
-        CHECK(arguments_of(*types, "accept_returned") == 3);
-        CHECK(arguments_of(*types, "accept_returned_flags") == 3);
+        CHECK(arguments_of(*types, "accept_returned") == 2);
+        CHECK(arguments_of(*types, "accept_returned_flags") == 2);
         CHECK(arguments_of(*types, "connect_returned") == -1);
         CHECK(arguments_of(*types, "sys_exit_connect") == 0);  // not in the types
     }
