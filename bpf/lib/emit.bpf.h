@@ -90,9 +90,10 @@ static __always_inline void emit_end_without_birth(struct sock* sk, const struct
 
 /* An attempt that ended within connect(), before a SYN was sent; it never was in the map. */
 static __always_inline void emit_attempt(const struct tcptrail_birth* birth, __u64 now) {
-    struct tcptrail_record* record = emit_reserve();
+    struct tcptrail_record* record;
 
     count(TCPTRAIL_ATTEMPTS_WITHOUT_SYN);
+    record = emit_reserve(); /* compared with NULL once: see emit_end_missed */
     if (!record) {
         count(TCPTRAIL_LOST_RING_FULL);
         return;
