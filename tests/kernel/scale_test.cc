@@ -24,7 +24,7 @@ constexpr int quiet_ms = 20'000;  // longer than a sweep takes to come
 // some machines no BPF program runs then. Such records are counted by name; more than these would mean that
 // the agent hides behind them.
 constexpr size_t most_in_blind_spot(size_t expected) {
-    return expected / 20;
+    return expected / 10;
 }
 
 // Lifecycles by the kernel's count.
