@@ -57,7 +57,8 @@ Result<> Agent::start() {
     auto pipeline = Pipeline::start(config_, [this](const v1::ConnectionEvent& event) { on_event(event); });
     if (!pipeline) return std::unexpected(std::move(pipeline.error()));
     pipeline_ = std::move(*pipeline);
-    reporter_ = std::make_unique<Reporter>(*pipeline_);
+    audit_ = std::make_unique<Audit>(*pipeline_, config_.context.proc);
+    reporter_ = std::make_unique<Reporter>(*pipeline_, *audit_);
     log_info(pipeline_->describe());
     if (has_kafka()) {
         log_info("sending to Kafka at " + config_.kafka.brokers + ", run " + pipeline_->host().run_id);
@@ -98,6 +99,8 @@ Result<> Agent::listen(EventLoop& loop) {
             if (auto suppressed = capture_errors_.pass())
                 log_error(with_suppressed(swept.error().message, *suppressed));
     });
+    if (const auto period = pipeline_->progress_period(); period.count())
+        every(period, [this] { progress(); });
     if (!has_kafka()) return result;
     every(maintenance_interval, [this] { hand_over(); });
     every(watch_interval, [this] { watch_kafka(); });
@@ -124,6 +127,17 @@ void Agent::drain() {
     if (output_closed_) loop_->stop();
 }
 
+// Each part is handed over before the next, so that memory does not grow with the number of connections.
+void Agent::progress() {
+    const auto pause = [this] {
+        if (spool_ && !messages_.empty()) hand_over();
+    };
+    if (auto told = pipeline_->progress(pause); !told)
+        if (auto suppressed = capture_errors_.pass())
+            log_error(with_suppressed(told.error().message, *suppressed));
+    drain();
+}
+
 // The messages are the spool's from here on, also when the disk does not take them.
 void Agent::hand_over() {
     const auto result = messages_.empty() ? spool_->maintain() : spool_->append(messages_);
@@ -134,6 +148,11 @@ void Agent::hand_over() {
 }
 
 void Agent::report(v1::ReportReason reason) {
+    // After stop() nothing is counted any more.
+    if (reason != v1::REPORT_REASON_STOP)
+        if (auto looked = audit_->look(); !looked)
+            if (auto suppressed = capture_errors_.pass())
+                log_error(with_suppressed(looked.error().message, *suppressed));
     messages_.push_back(to_message(reporter_->report(reason, spool_->stats(), transmitter_->status())));
     hand_over();
 }
@@ -149,7 +168,8 @@ void Agent::watch_kafka() {
 }
 
 void Agent::stop() {
-    if (auto swept = pipeline_->sweep(); !swept) log_error(swept.error().message);
+    // Both look for ends that were missed.
+    if (auto looked = spool_ ? audit_->look() : pipeline_->sweep(); !looked) log_error(looked.error().message);
     if (auto stopped = pipeline_->stop(); !stopped) log_error(stopped.error().message);
     if (spool_) {
         report(v1::REPORT_REASON_STOP);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "agent/audit.h"
 #include "agent/base/error.h"
 #include "agent/base/event_loop.h"
 #include "agent/base/log.h"
@@ -36,6 +37,7 @@ private:
     Result<> listen(EventLoop& loop);
     void on_event(const v1::ConnectionEvent& event);
     void drain();
+    void progress();
     void hand_over();
     void report(v1::ReportReason reason);
     void watch_kafka();
@@ -49,6 +51,7 @@ private:
     std::unique_ptr<spool::Spool> spool_;
     std::unique_ptr<transmit::Transmitter> transmitter_;
     std::unique_ptr<Pipeline> pipeline_;
+    std::unique_ptr<Audit> audit_;
     std::unique_ptr<Reporter> reporter_;
     std::vector<Message> messages_;  // of this drain, not in the spool yet
 

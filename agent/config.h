@@ -9,6 +9,7 @@
 
 #include "agent/base/error.h"
 #include "agent/capture/options.h"
+#include "agent/connections/options.h"
 #include "agent/context/options.h"
 #include "agent/spool/options.h"
 #include "agent/transmit/options.h"
@@ -22,6 +23,7 @@ enum class LogFormat { automatic, text, json };
 struct Config {
     std::string node;  // this host's name in events; empty: its host name
     capture::Options capture;
+    connections::Options connections;
     context::Options context;
     spool::Options spool;
     transmit::Options kafka;

@@ -159,6 +159,11 @@ std::vector<ConfigKey> make_keys() {
         boolean("capture.include_self", MEMBER(capture.include_self),
                 "Whether the agent's own connections are told too."),
 
+        integer("connections.progress_interval_secs", MEMBER(connections.progress_interval_secs), 0, 86400, "seconds",
+                "How often an open connection is told of. 0: only when it ends."),
+        boolean("connections.opened", MEMBER(connections.opened),
+                "Whether a connection is told of when it is established, too."),
+
         text("context.proc", MEMBER(context.proc), 1, 4095,
              "Where the host's procfs is mounted."),
         text("context.cgroup", MEMBER(context.cgroup), 0, 4095,

@@ -14,6 +14,7 @@ using tcptrail::ExitCode;
 constexpr const char* footer = R"(
 Examples:
   tcptrail observe                                connections of this host, live
+  tcptrail list                                   what is open now
   tcptrail check                                  can this host run it?
   tcptrail run --set kafka.brokers=broker:9092    send them to Kafka
   tcptrail consume --brokers broker:9092          read them back
@@ -42,6 +43,7 @@ int main(int argc, char** argv) {
     tcptrail::commands::Action action;
     tcptrail::commands::add_run(app, action);
     tcptrail::commands::add_observe(app, action);
+    tcptrail::commands::add_list(app, action);
     tcptrail::commands::add_consume(app, action);
     tcptrail::commands::add_topics(app, action);
     tcptrail::commands::add_check(app, action);

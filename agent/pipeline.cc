@@ -2,6 +2,7 @@
 #include "agent/pipeline.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "agent/base/clock.h"
@@ -15,28 +16,44 @@ constexpr size_t most_backlog = 65536;
 // At 50 us each for JSON this is 6 ms, while the default ring holds 100 ms at full speed.
 constexpr size_t records_between_drains = 128;
 
+// Rather some small walks than a long one: so often within the interval.
+constexpr int walks_per_interval = 10;
+constexpr std::chrono::milliseconds shortest_walk_period(250), longest_walk_period(30'000);
+
+connections::Kernel kernel_of(const capture::Capture& capture) {
+    const bool tells_retransmits = std::ranges::any_of(capture.hooks(), [](const capture::HookStatus& hook) {
+        return hook.attached && std::string_view(hook.plan->name) == "tp_btf/tcp_retransmit_skb";
+    });
+    return {capture.hz(), capture.reset_reasons(), tells_retransmits};
+}
+
 }  // namespace
 
 Pipeline::Pipeline(const Config& config, Sink sink)
     : sink_(std::move(sink)),
+      options_(config.connections),
       host_(context::identify_host(config.context.proc, config.node)),
       context_(config.context),
       encoder_(host_) {}
 
 Result<std::unique_ptr<Pipeline>> Pipeline::start(const Config& config, Sink sink) {
     std::unique_ptr<Pipeline> pipeline(new Pipeline(config, std::move(sink)));
-    auto capture = capture::Capture::start(
-        config.capture,
-        [self = pipeline.get()](const tcptrail_record& record) { self->backlog_.push_back(record); });
+    capture::Options options = config.capture;
+    options.tell_opened = config.connections.opened;
+    auto capture = capture::Capture::start(options, [self = pipeline.get()](const tcptrail_record& record) {
+        self->backlog_.push_back(record);
+    });
     if (!capture) return std::unexpected(std::move(capture.error()));
     pipeline->capture_ = std::move(*capture);
-    pipeline->kernel_ = {pipeline->capture_->hz(), pipeline->capture_->reset_reasons()};
+    pipeline->kernel_ = kernel_of(*pipeline->capture_);
     return pipeline;
 }
 
 void Pipeline::process(const tcptrail_record& record) {
     const connections::Connection connection = connections::connection_of(record, kernel_, boot_to_unix_);
     const context::Identity identity = context_.find(connection.owner);
+    if (connection.kind == connections::Kind::progress) ++progress_told_;
+    tally_.add(connection, record.ended_ns);
     sink_(encoder_.encode(connection, identity, unix_nanos()));
 }
 
@@ -61,6 +78,26 @@ Result<> Pipeline::sweep() {
     return capture_->sweep();
 }
 
+std::chrono::milliseconds Pipeline::progress_period() const {
+    const std::chrono::seconds interval(options_.progress_interval_secs);
+    if (interval.count() == 0) return std::chrono::milliseconds(0);
+    return std::clamp<std::chrono::milliseconds>(interval / walks_per_interval, shortest_walk_period,
+                                                 longest_walk_period);
+}
+
+Result<> Pipeline::progress(const std::function<void()>& pause) {
+    // The ends that are in the ring already come before what is open now.
+    if (auto drained = drain(); !drained) return std::unexpected(std::move(drained.error()));
+    return capture_->progress(
+        std::chrono::seconds(options_.progress_interval_secs),
+        [this](const tcptrail_record& record) { backlog_.push_back(record); },
+        [&]() -> Result<> {
+            if (auto drained = drain(); !drained) return std::unexpected(std::move(drained.error()));
+            pause();
+            return {};
+        });
+}
+
 Result<> Pipeline::stop() {
     capture_->stop();
     if (auto drained = drain(); !drained) return std::unexpected(std::move(drained.error()));
@@ -70,8 +107,13 @@ Result<> Pipeline::stop() {
 Result<Account> Pipeline::account() const {
     const auto counts = capture_->counts();
     if (!counts) return std::unexpected(counts.error());
-    return Account{counts->seen(), encoder_.last_sequence(), (*counts)[TCPTRAIL_LOST_RING_FULL],
-                   capture_->malformed.get()};
+    Account account;
+    account.seen = counts->seen() + counts->opened();
+    account.told = encoder_.last_sequence() - progress_told_;
+    account.ring_full = (*counts)[TCPTRAIL_LOST_RING_FULL] + (*counts)[TCPTRAIL_OPENED_LOST_RING_FULL];
+    account.malformed = capture_->malformed.get();
+    account.progress = progress_told_;
+    return account;
 }
 
 std::string Pipeline::describe() const {

@@ -14,6 +14,7 @@
 #include "agent/capture/capture.h"
 #include "agent/config.h"
 #include "agent/connections/connections.h"
+#include "agent/connections/tally.h"
 #include "agent/context/context.h"
 #include "agent/context/host.h"
 #include "agent/encode/event.h"
@@ -27,6 +28,7 @@ struct Account {
     uint64_t told = 0;
     uint64_t ring_full = 0;
     uint64_t malformed = 0;
+    uint64_t progress = 0;  // events of open connections besides; they do not pass the ring
 
     uint64_t lost() const { return ring_full + malformed; }
 };
@@ -43,11 +45,19 @@ public:
     Result<uint64_t> drain();
     // Looks for ends that were missed.
     Result<> sweep();
+    // Tells of the connections that have been open for connections.progress_interval_secs since they were
+    // last told of. Drains as it goes; `pause` is called from time to time, for what the sink has kept.
+    Result<> progress(const std::function<void()>& pause);
+    // How often progress() is worth a call; 0: never.
+    std::chrono::milliseconds progress_period() const;
     // Detaches and drains: nothing comes after it.
     Result<> stop();
 
     Result<Account> account() const;
     const capture::Capture& capture() const { return *capture_; }
+    capture::Capture& capture() { return *capture_; }
+    context::Context& context() { return context_; }
+    connections::Tally& tally() { return tally_; }
     const context::Host& host() const { return host_; }
     uint64_t last_sequence() const { return encoder_.last_sequence(); }
 
@@ -59,6 +69,9 @@ private:
     void process(const tcptrail_record& record);
 
     Sink sink_;
+    connections::Options options_;
+    uint64_t progress_told_ = 0;
+    connections::Tally tally_;
     context::Host host_;
     context::Context context_;
     encode::EventEncoder encoder_;

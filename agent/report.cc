@@ -8,16 +8,23 @@
 #include <cstring>
 #include <fstream>
 #include <initializer_list>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "agent/base/clock.h"
 #include "agent/connections/addresses.h"
+#include "agent/connections/listener.h"
 #include "agent/encode/event.h"
+#include "agent/encode/listener.h"
 #include "agent/encode/printable.h"
 #include "version.h"
 
 namespace tcptrail {
 
 namespace {
+
+constexpr size_t most_listeners = 256;
 
 struct Lost {
     const char* reason;
@@ -92,14 +99,36 @@ void set_bind_failures(v1::AgentReport& report, const capture::Capture& capture)
     }
 }
 
+// Those with drops or a full queue first, then by what waits.
+void set_listeners(v1::AgentReport& report, Pipeline& pipeline) {
+    std::vector<v1::Listener> all;
+    const uint64_t boot_to_unix = boot_to_unix_offset();
+    const auto walked = pipeline.capture().listeners([&](const tcptrail_listener_record& record) {
+        const auto listener = connections::listener_of(record, boot_to_unix);
+        all.push_back(encode::listener_message(listener, pipeline.context().find(listener.owner)));
+    });
+    if (!walked) return;
+    const size_t shown = std::min(all.size(), most_listeners);
+    const auto trouble = [](const v1::Listener& listener) {
+        const bool full = listener.accept_queue() > listener.accept_queue_limit();
+        return std::tuple(full, listener.drops(), listener.accept_queue());
+    };
+    std::ranges::partial_sort(all, all.begin() + static_cast<ptrdiff_t>(shown), std::greater{}, trouble);
+    for (size_t i = 0; i < shown; ++i)
+        *report.add_listeners() = std::move(all[i]);
+    report.set_listeners_untold(static_cast<uint32_t>(all.size() - shown));
+}
+
 void set_stages(v1::AgentReport& report, const Pipeline& pipeline, const spool::SpoolStats& spool,
                 const transmit::TransmitStatus& transmit) {
     const capture::Capture& capture = pipeline.capture();
     if (const auto account = pipeline.account()) {
-        const uint64_t received = capture.received.get();
+        const uint64_t received = capture.received.get(), walked = capture.walked.get();
         const uint64_t in_ring = account->seen - account->ring_full - received;
-        add_stage(report, "capture", account->seen, received, in_ring, {{"ring_full", account->ring_full}});
-        add_stage(report, "connections", received, account->told, 0, {{"malformed", account->malformed}});
+        add_stage(report, "capture", account->seen + walked, received + walked, in_ring,
+                  {{"ring_full", account->ring_full}});
+        add_stage(report, "connections", received + walked, account->told + account->progress, 0,
+                  {{"malformed", account->malformed}});
     }
     add_stage(report, "spool", spool.found + spool.in, spool.released, spool.held,
               {{"evicted", spool.evicted}, {"damaged", spool.damaged}, {"memory_full", spool.memory_full}});
@@ -127,6 +156,8 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStat
     set_hooks(report, capture);
     set_stages(report, pipeline_, spool, transmit);
     set_bind_failures(report, capture);
+    set_listeners(report, pipeline_);
+    audit_.fill(report);
     report.set_ring_bytes(capture.ring_bytes());
     report.set_spool_bytes(spool.held_bytes);
     report.set_spool_events(spool.held);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "agent/audit.h"
 #include "agent/base/clock.h"
 #include "agent/encode/message.h"
 #include "agent/pipeline.h"
@@ -17,15 +18,16 @@ namespace tcptrail {
 // Used by the capture thread alone.
 class Reporter {
 public:
-    // Borrowed; outlives this.
-    explicit Reporter(const Pipeline& pipeline) : pipeline_(pipeline) {}
+    // Both are borrowed and outlive this.
+    Reporter(Pipeline& pipeline, const Audit& audit) : pipeline_(pipeline), audit_(audit) {}
 
     // The next report of the run.
     v1::AgentReport report(v1::ReportReason reason, const spool::SpoolStats& spool,
                            const transmit::TransmitStatus& transmit);
 
 private:
-    const Pipeline& pipeline_;
+    Pipeline& pipeline_;
+    const Audit& audit_;
     uint64_t started_ns_ = monotonic_nanos();
     uint64_t sequence_ = 0;
 };

@@ -38,6 +38,22 @@ static __always_inline __u64 compat_probe_cgroup_id(const struct sock* sk) {
     return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
 }
 
+/* net.ipv4.ip_local_port_range: two numbers, one from Linux 6.8 on (d9f28735af87). */
+static __always_inline void compat_port_range(const struct net* net, __u16* first, __u16* last) {
+    const struct local_ports* ports = &net->ipv4.ip_local_ports;
+    const struct local_ports___array* array = (const void*)ports;
+
+    if (bpf_core_field_exists(ports->range)) {
+        __u32 range = BPF_CORE_READ(ports, range);
+
+        *first = range;
+        *last = range >> 16;
+    } else {
+        *first = BPF_CORE_READ(array, range[0]);
+        *last = BPF_CORE_READ(array, range[1]);
+    }
+}
+
 /* The first arguments of the system call that `task` is in. Its registers stay as they were when it entered.
  */
 #if defined(__TARGET_ARCH_arm64)

@@ -25,6 +25,10 @@
 #define SOCK_DONE 1
 #define SOCK_KEEPOPEN 3
 
+/* enum tcp_ca_state of include/uapi/linux/tcp.h */
+#define TCP_CA_RECOVERY 3
+#define TCP_CA_LOSS 4
+
 /* include/net/tcp_states.h */
 enum tcp_state {
     TCP_ESTABLISHED = 1,
@@ -47,6 +51,10 @@ struct list_head {
 };
 
 typedef struct {
+    int counter;
+} atomic_t;
+
+typedef struct {
     __s64 counter;
 } atomic64_t;
 
@@ -60,12 +68,22 @@ struct ns_common {
     unsigned int inum;
 };
 
+struct local_ports {
+    __u32 range; /* last << 16 | first */
+};
+
+struct local_ports___array {
+    int range[2];
+};
+
 struct netns_ipv4 {
     int sysctl_tcp_keepalive_time;
+    struct local_ports ip_local_ports;
 };
 
 struct net {
     struct ns_common ns;
+    __u64 net_cookie;
     struct netns_ipv4 ipv4;
 };
 
@@ -108,6 +126,9 @@ struct sock {
     int sk_err_soft;
     __u16 sk_protocol;
     __u8 sk_shutdown;
+    __u32 sk_ack_backlog;
+    __u32 sk_max_ack_backlog;
+    atomic_t sk_drops;
     struct socket* sk_socket;
     struct sock_cgroup_data sk_cgrp_data;
 };
@@ -121,9 +142,15 @@ struct tcp_congestion_ops {
     char name[16];
 };
 
+struct request_sock_queue {
+    atomic_t qlen;
+};
+
 struct inet_connection_sock {
     struct inet_sock icsk_inet;
     const struct tcp_congestion_ops* icsk_ca_ops;
+    struct request_sock_queue icsk_accept_queue;
+    __u8 icsk_ca_state : 5;
     struct {
         __u32 lrcvtime;
     } icsk_ack;
@@ -186,8 +213,11 @@ struct tcp_sock {
     _Bool is_mptcp;
 };
 
+struct sk_buff {
+    unsigned int len;
+};
+
 struct request_sock;
-struct sk_buff;
 struct bpf_map;
 
 struct file {
@@ -203,9 +233,15 @@ struct files_struct {
     struct fdtable* fdt;
 };
 
+struct nsproxy {
+    struct net* net_ns;
+};
+
 struct task_struct {
     unsigned int flags;
+    int pid;
     int tgid;
+    struct nsproxy* nsproxy;
     struct task_struct* group_leader;
     __u64 start_boottime;
     char comm[16];
@@ -255,6 +291,11 @@ struct bpf_iter__task_file {
     struct task_struct* task;
     __u32 fd;
     struct file* file;
+};
+
+struct bpf_iter__task {
+    struct bpf_iter_meta* meta;
+    struct task_struct* task;
 };
 
 struct bpf_iter__bpf_map_elem {

@@ -8,7 +8,9 @@
 #include "bpf/abi/bind.h"
 #include "bpf/abi/config.h"
 #include "bpf/abi/counters.h"
+#include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
+#include "bpf/abi/walk.h"
 #include "bpf/kernel.bpf.h"
 
 /*
@@ -28,15 +30,16 @@ struct {
 
 /*
  * Who called listen(), by the address of the listening struct sock.
- * Inserted: hooks/state (LISTEN), hooks/scan. Deleted: hooks/state (CLOSE), hooks/destroy.
- * Read: hooks/state at the birth of a child. Full: its connections have no owner; counted.
+ * Inserted: hooks/state (LISTEN), hooks/scan. Deleted: hooks/state (CLOSE),
+ * hooks/walk when the socket is gone. Read: hooks/state at the birth of a child, hooks/walk. Full: its
+ * connections have no owner; counted.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
     __uint(max_entries, 16384);
     __type(key, __u64);
-    __type(value, struct tcptrail_owner);
+    __type(value, struct tcptrail_listener);
 } listeners SEC(".maps");
 
 struct failed_attempt {
@@ -123,8 +126,25 @@ struct {
     __type(value, __u64);
 } counters SEC(".maps");
 
+/*
+ * Where hooks/walk puts a copy of a socket, and the record that it makes of it. One walk runs at a time: all
+ * are the capture thread's.
+ */
+#define WALK_SOCKET_BYTES 4096 /* sizeof(struct tcp_sock) is about 2,400 */
+struct walk_scratch {
+    __u8 socket[WALK_SOCKET_BYTES];
+    struct tcptrail_record record;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct walk_scratch);
+} walk_scratch SEC(".maps");
+
 /* Never used: brings the record's type into the object's BTF, where a check compares it with abi/record.h. */
 const struct tcptrail_record* record_type __attribute__((unused));
+const struct tcptrail_listener_record* listener_record_type __attribute__((unused));
 
 /* Settings: written by the user side before load. */
 const volatile struct tcptrail_config config = {.wake_shift = 21};
@@ -134,5 +154,11 @@ __u32 self_tgid = 0;
 
 /* hooks/scan: 1 listeners, 2 connections; set by the user side before each pass. */
 __u32 scan_pass = 0;
+
+/*
+ * hooks/walk: only connections of which nothing was told for so long, each once per so long; 0: all. Set by
+ * the user side before each walk.
+ */
+__u64 walk_untold_ns = 0;
 
 #endif

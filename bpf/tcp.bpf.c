@@ -14,6 +14,7 @@
 #include "bpf/hooks/scan.bpf.h"
 #include "bpf/hooks/state.bpf.h"
 #include "bpf/hooks/sweep.bpf.h"
+#include "bpf/hooks/walk.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -30,12 +31,12 @@ int BPF_PROG(tcp_destroy_sock, struct sock* sk) {
 /* Where the tracepoint tells only of what left; newer kernels tell of failures too. */
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit_skb, struct sock* sk, struct sk_buff* skb) {
-    return segment_retransmitted(sk);
+    return segment_retransmitted(sk, skb);
 }
 
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit_skb_err, struct sock* sk, struct sk_buff* skb, int err) {
-    return err ? 0 : segment_retransmitted(sk);
+    return err ? 0 : segment_retransmitted(sk, skb);
 }
 
 SEC("tp_btf/tcp_retransmit_synack")
@@ -122,4 +123,19 @@ int scan(struct bpf_iter__task_file* ctx) {
 SEC("iter/bpf_map_elem")
 int sweep(struct bpf_iter__bpf_map_elem* ctx) {
     return sweep_birth(ctx);
+}
+
+SEC("iter/bpf_map_elem")
+int walk_connections(struct bpf_iter__bpf_map_elem* ctx) {
+    return walk_connection(ctx);
+}
+
+SEC("iter/bpf_map_elem")
+int walk_listeners(struct bpf_iter__bpf_map_elem* ctx) {
+    return walk_listener(ctx);
+}
+
+SEC("iter/task")
+int walk_tasks(struct bpf_iter__task* ctx) {
+    return walk_task(ctx);
 }

@@ -64,8 +64,41 @@ void Capture::stop() {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
 }
 
-Result<> Capture::sweep() {
-    return programs_->sweep();
+Result<> Capture::sweep(const OpenConsumer& consumer) {
+    return programs_->sweep([&](std::span<const std::byte> element) {
+        tcptrail_open open;
+        std::memcpy(&open, element.data(), sizeof open);
+        if (consumer) consumer(open);
+    });
+}
+
+Result<> Capture::progress(std::chrono::nanoseconds untold, const Consumer& consumer,
+                           const BetweenReads& between) {
+    return programs_->walk_connections(
+        static_cast<uint64_t>(untold.count()),
+        [&](std::span<const std::byte> element) {
+            walked.add();
+            if (const auto record = decode(element))
+                consumer(**record);
+            else
+                malformed.add();
+        },
+        between);
+}
+
+Result<> Capture::listeners(const ListenerConsumer& consumer) {
+    return programs_->walk_listeners([&](std::span<const std::byte> element) {
+        if (const auto record = decode_listener(element)) consumer(**record);
+    });
+}
+
+Result<std::vector<tcptrail_task_netns>> Capture::tasks() {
+    std::vector<tcptrail_task_netns> all;
+    auto done = programs_->walk_tasks([&](std::span<const std::byte> element) {
+        std::memcpy(&all.emplace_back(), element.data(), sizeof all.back());
+    });
+    if (!done) return std::unexpected(std::move(done.error()));
+    return all;
 }
 
 Result<KernelCounts> Capture::counts() const {

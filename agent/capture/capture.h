@@ -3,6 +3,7 @@
 // The first stage: from the kernel to decoded records.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -12,10 +13,13 @@
 #include "agent/base/counter.h"
 #include "agent/base/error.h"
 #include "agent/capture/hooks.h"
+#include "agent/capture/iterator.h"
 #include "agent/capture/options.h"
 #include "bpf/abi/bind.h"
 #include "bpf/abi/counters.h"
+#include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
+#include "bpf/abi/walk.h"
 
 struct ring_buffer;
 
@@ -30,6 +34,10 @@ struct KernelCounts {
     uint64_t operator[](tcptrail_counter counter) const { return values[counter]; }
     // Lifecycles that came to their end: each was either submitted or lost.
     uint64_t seen() const { return values[TCPTRAIL_SUBMITTED] + values[TCPTRAIL_LOST_RING_FULL]; }
+    // Connections that were established, where that is told.
+    uint64_t opened() const {
+        return values[TCPTRAIL_OPENED_SUBMITTED] + values[TCPTRAIL_OPENED_LOST_RING_FULL];
+    }
 };
 
 // Owned and used by the capture thread; the counters may be read from any.
@@ -51,7 +59,17 @@ public:
     // Detaches from the kernel: after one more drain() the accounts are final.
     void stop();
     // Looks for births whose socket is gone; what it finds comes with the next drain().
-    Result<> sweep();
+    // `consumer`, where there is one, gets what is open.
+    using OpenConsumer = std::function<void(const tcptrail_open&)>;
+    Result<> sweep(const OpenConsumer& consumer = nullptr);
+    // The connections that are open and of which nothing was told for so long, as records of progress; each
+    // is then told. Between two reads of about sixty, when what was given has to be dealt with, `between`
+    // drains: so the end of a connection comes after its progress.
+    Result<> progress(std::chrono::nanoseconds untold, const Consumer& consumer, const BetweenReads& between);
+    using ListenerConsumer = std::function<void(const tcptrail_listener_record&)>;
+    Result<> listeners(const ListenerConsumer& consumer);
+    // Each process with its network namespace.
+    Result<std::vector<tcptrail_task_netns>> tasks();
 
     Result<KernelCounts> counts() const;
     // Each refusal of bind() so far, by process, address and errno.
@@ -72,7 +90,8 @@ public:
     const std::vector<std::string>& reset_reasons() const;
 
     Counter received;   // records taken from the ring
-    Counter malformed;  // of these, refused by decode()
+    Counter walked;     // records of open connections
+    Counter malformed;  // of both, refused by decode()
 
 private:
     struct RingFree {

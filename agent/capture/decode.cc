@@ -12,18 +12,26 @@ namespace {
 
 constexpr uint64_t last_state = 12;  // TCP_NEW_SYN_RECV of include/net/tcp_states.h
 
+// Refuses another size, alignment or version.
+template <class Record>
+Result<const Record*> frame(std::span<const std::byte> bytes) {
+    if (bytes.size() != sizeof(Record))
+        return fail("a record of " + std::to_string(bytes.size()) + " bytes, not " +
+                    std::to_string(sizeof(Record)));
+    if (reinterpret_cast<uintptr_t>(bytes.data()) % alignof(Record) != 0) return fail("a misaligned record");
+    const auto* record = reinterpret_cast<const Record*>(bytes.data());
+    if (record->version != TCPTRAIL_RECORD_VERSION || record->size != sizeof(Record))
+        return fail("a record of version " + std::to_string(record->version) + " and size " +
+                    std::to_string(record->size));
+    return record;
+}
+
 }  // namespace
 
 Result<const tcptrail_record*> decode(std::span<const std::byte> bytes) {
-    if (bytes.size() != sizeof(tcptrail_record))
-        return fail("a record of " + std::to_string(bytes.size()) + " bytes, not " +
-                    std::to_string(sizeof(tcptrail_record)));
-    if (reinterpret_cast<uintptr_t>(bytes.data()) % alignof(tcptrail_record) != 0)
-        return fail("a misaligned record");
-    const auto* record = reinterpret_cast<const tcptrail_record*>(bytes.data());
-    if (record->version != TCPTRAIL_RECORD_VERSION || record->size != sizeof(tcptrail_record))
-        return fail("a record of version " + std::to_string(record->version) + " and size " +
-                    std::to_string(record->size));
+    const auto framed = frame<tcptrail_record>(bytes);
+    if (!framed) return framed;
+    const tcptrail_record* record = *framed;
     const tcptrail_birth& birth = record->birth;
     if (birth.timeline_len > TCPTRAIL_TIMELINE_LEN) return fail("a timeline that is too long");
     if (birth.role > TCPTRAIL_ROLE_SERVER) return fail("an unknown role");
@@ -39,6 +47,16 @@ Result<const tcptrail_record*> decode(std::span<const std::byte> bytes) {
     if (birth.addresses.family != AF_INET && birth.addresses.family != AF_INET6 &&
         birth.addresses.family != 0)
         return fail("address family " + std::to_string(birth.addresses.family));
+    return record;
+}
+
+Result<const tcptrail_listener_record*> decode_listener(std::span<const std::byte> bytes) {
+    const auto framed = frame<tcptrail_listener_record>(bytes);
+    if (!framed) return framed;
+    const tcptrail_listener_record* record = *framed;
+    if (record->listener.owner.source > TCPTRAIL_OWNER_SCAN) return fail("an unknown source of the owner");
+    if (record->addresses.family != AF_INET && record->addresses.family != AF_INET6)
+        return fail("address family " + std::to_string(record->addresses.family));
     return record;
 }
 

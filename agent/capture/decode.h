@@ -5,6 +5,7 @@
 #include <span>
 
 #include "agent/base/error.h"
+#include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
 
 namespace tcptrail::capture {
@@ -12,5 +13,8 @@ namespace tcptrail::capture {
 // The record in one piece of ring content. Refuses other sizes and versions, and numbers outside of
 // what the ABI allows: what passes can be used without further checks. The result points into `bytes`.
 Result<const tcptrail_record*> decode(std::span<const std::byte> bytes);
+
+// The same for what the iterator over the listeners writes.
+Result<const tcptrail_listener_record*> decode_listener(std::span<const std::byte> bytes);
 
 }  // namespace tcptrail::capture

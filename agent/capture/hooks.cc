@@ -27,9 +27,17 @@ constexpr const char* binds = "ports that bind() did not get";
 constexpr const char* not_by_exits =
     "results of calls through io_uring, of 32-bit processes and of the kernel itself";
 
-constexpr std::array<HookPlan, 20> plan = {{
-    {"iter/task_file", "scan", "owners of sockets that were open before the capture", false, 0, 0},
-    {"iter/bpf_map_elem", "sweep", "connections whose end no hook saw", false, 0, 0},
+constexpr std::array<HookPlan, 23> plan = {{
+    {"iter/task_file", "scan", "owners of sockets that were open before the capture", false, 0, 0, false,
+     Means::iterator},
+    {"iter/bpf_map_elem:sweep", "sweep", "connections whose end no hook saw", false, 0, 0, false,
+     Means::iterator},
+    {"iter/bpf_map_elem:connections", "walk_connections", "how connections are while they are open", false, 0,
+     0, false, Means::iterator},
+    {"iter/bpf_map_elem:listeners", "walk_listeners", "queues of listeners", false, 0, 0, false,
+     Means::iterator},
+    {"iter/task", "walk_tasks", "how many of the connections that the kernel counts were told", false, 0, 0,
+     false, Means::iterator},
     {"tp_btf/tcp_retransmit_skb", "tcp_retransmit_skb_err", "times of retransmissions", false, 3, 0, true},
     {"tp_btf/tcp_retransmit_skb", "tcp_retransmit_skb", "times of retransmissions", false, 2, 2},
     {"tp_btf/tcp_retransmit_synack", "tcp_retransmit_synack",

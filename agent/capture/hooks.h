@@ -14,7 +14,8 @@ namespace tcptrail::capture {
 
 // What a hook needs of the kernel besides the tracing of BTF tracepoints.
 enum class Means {
-    tracepoint,  // or iterator: nothing
+    tracepoint,  // nothing
+    iterator,    // nothing; runs only when it is asked
     trampoline,  // fexit; some kernels refuse it
     system_call  // a classic tracepoint: tracefs, perf_event_open(); what a trampoline tells as well
 };

@@ -17,6 +17,7 @@ struct Options {
     enum class Calls { automatic, trampolines, tracepoints, off } calls = Calls::automatic;
     std::string btf;            // the kernel's BTF; empty: /sys/kernel/btf/vmlinux
     bool include_self = false;  // also tell the agent's own connections
+    bool tell_opened = false;   // also tell of each connection when it is established
 };
 
 }  // namespace tcptrail::capture

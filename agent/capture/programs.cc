@@ -16,11 +16,13 @@
 #include <cstdio>
 #include <cstring>
 
-#include "agent/base/fd.h"
+#include "agent/capture/agent_maps.h"
 #include "agent/capture/trace_events.h"
 #include "bpf/abi/config.h"
 #include "bpf/abi/counters.h"
+#include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
+#include "bpf/abi/walk.h"
 #include "tcp.skel.h"
 
 namespace tcptrail::capture {
@@ -86,18 +88,6 @@ std::unexpected<Error> refused(const std::string& what, int error) {
     return fail(what + ": " + strerror(error) + " (" + libbpf_reason() + ")", ExitCode::unavailable);
 }
 
-Result<> run_iterator(bpf_link* link, const char* name) {
-    const Fd iterator(bpf_iter_create(bpf_link__fd(link)));
-    if (!iterator.valid()) return fail_errno(std::string(name) + ": cannot run", errno);
-    char nothing[64];  // the programs print nothing: reading runs them
-    ssize_t n = 0;
-    do {
-        n = read(iterator.get(), nothing, sizeof nothing);
-    } while (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)));
-    if (n < 0) return fail_errno(name, errno);
-    return {};
-}
-
 bool is_wanted(Means means, Options::Calls calls) {
     switch (means) {
         case Means::trampoline:
@@ -105,6 +95,7 @@ bool is_wanted(Means means, Options::Calls calls) {
         case Means::system_call:
             return calls == Options::Calls::automatic || calls == Options::Calls::tracepoints;
         case Means::tracepoint:
+        case Means::iterator:
             break;
     }
     return true;
@@ -120,8 +111,9 @@ void Programs::LinkDestroy::operator()(bpf_link* link) const {
 }
 Programs::~Programs() = default;
 
-Result<std::unique_ptr<Programs>> Programs::load(const Options& options) {
+Result<std::unique_ptr<Programs>> Programs::load(const Options& options, Purpose purpose) {
     std::unique_ptr<Programs> programs(new Programs);
+    programs->purpose_ = purpose;
     auto types = read_kernel_types(options);
     if (!types) return std::unexpected(std::move(types.error()));
     if (auto loaded = programs->load_what_fits(options, *types); !loaded)
@@ -169,11 +161,14 @@ Result<> Programs::open(const Options& options) {
     object_.reset(tcptrail_bpf__open_opts(&open_options));
     if (!object_) return fail_errno("the BPF object cannot be opened", errno);
 
-    bpf_map__set_max_entries(object_->maps.ring, options.ring_bytes);
+    // Of no use to who only looks.
+    const auto page = static_cast<uint32_t>(sysconf(_SC_PAGESIZE));
+    bpf_map__set_max_entries(object_->maps.ring, purpose_ == Purpose::trace ? options.ring_bytes : page);
     bpf_map__set_max_entries(object_->maps.connections, options.max_connections);
     // Woken at each quarter of the ring: early enough to drain it, rarely enough to cost nothing.
     object_->rodata->config.wake_shift = static_cast<uint32_t>(std::bit_width(options.ring_bytes)) - 3;
     object_->rodata->config.include_self = options.include_self;
+    object_->rodata->config.tell_opened = options.tell_opened;
     return {};
 }
 
@@ -183,6 +178,10 @@ void Programs::choose(const Options& options, const KernelTypes& types,
     const auto plan = hook_plan();
     for (size_t i = 0; i < plan.size(); ++i) {
         const int arguments = types.arguments[i];
+        if (purpose_ == Purpose::look && plan[i].means != Means::iterator) {
+            bpf_program__set_autoload(bpf_object__find_program_by_name(object_->obj, plan[i].program), false);
+            continue;
+        }
         HookStatus status{&plan[i], false, ""};
         if (!is_wanted(plan[i].means, options.calls))
             status.problem = "switched off by capture.calls";
@@ -205,12 +204,7 @@ Result<> Programs::attach() {
     for (HookStatus& hook : hooks_) {
         if (!hook.problem.empty() || is_told_by_trampoline(hook)) continue;
         libbpf_words().clear();
-        const bpf_program* program = bpf_object__find_program_by_name(object_->obj, hook.plan->program);
-        const int error = hook.plan->means == Means::system_call ? attach_trace_event(hook, program)
-                          : program == object_->progs.sweep      ? attach_sweep()
-                          : program == object_->progs.scan
-                              ? keep(scan_, bpf_program__attach_iter(program, nullptr))
-                              : keep(links_.emplace_back(), bpf_program__attach(program));
+        const int error = attach_one(hook);
         if (error && hook.plan->required)
             return refused(std::string("cannot attach to ") + hook.plan->name, error);
         if (error && hook.problem.empty())
@@ -223,6 +217,21 @@ Result<> Programs::attach() {
             return fail(std::string("cannot attach to ") + hook.plan->name + ": " + hook.problem,
                         ExitCode::unavailable);
     return {};
+}
+
+int Programs::attach_one(HookStatus& hook) {
+    const bpf_program* program = bpf_object__find_program_by_name(object_->obj, hook.plan->program);
+    const auto& programs = object_->progs;
+    if (hook.plan->means == Means::system_call) return attach_trace_event(hook, program);
+    if (program == programs.scan) return keep(scan_, bpf_program__attach_iter(program, nullptr));
+    if (program == programs.walk_tasks) return keep(walk_tasks_, bpf_program__attach_iter(program, nullptr));
+    if (program == programs.sweep) return attach_map_iterator(sweep_, program, connections_fd());
+    if (program == programs.walk_connections)
+        return attach_map_iterator(walk_connections_.emplace_back(), program, connections_fd());
+    if (program == programs.walk_listeners)
+        return attach_map_iterator(walk_listeners_.emplace_back(), program,
+                                   bpf_map__fd(object_->maps.listeners));
+    return keep(links_.emplace_back(), bpf_program__attach(program));
 }
 
 // Both means tell the same facts, which are then told twice.
@@ -266,14 +275,14 @@ int Programs::keep(Link& slot, bpf_link* link) {
     return error;
 }
 
-int Programs::attach_sweep() {
+int Programs::attach_map_iterator(Link& slot, const bpf_program* program, int map) {
     bpf_iter_link_info info{};
-    info.map.map_fd = static_cast<uint32_t>(connections_fd());
+    info.map.map_fd = static_cast<uint32_t>(map);
     bpf_iter_attach_opts options{};
     options.sz = sizeof options;
     options.link_info = &info;
     options.link_info_len = sizeof info;
-    return keep(sweep_, bpf_program__attach_iter(object_->progs.sweep, &options));
+    return keep(slot, bpf_program__attach_iter(program, &options));
 }
 
 Result<> Programs::scan() {
@@ -285,9 +294,50 @@ Result<> Programs::scan() {
     return {};
 }
 
-Result<> Programs::sweep() {
+Result<> Programs::sweep(const ElementConsumer& consumer) {
     if (!sweep_) return {};
-    return run_iterator(sweep_.get(), "iter/bpf_map_elem");
+    return run_iterator(sweep_.get(), "sweeping the connections", sizeof(tcptrail_open), consumer);
+}
+
+Result<> Programs::walk_connections(uint64_t untold_ns, const ElementConsumer& consumer,
+                                    const BetweenReads& between) {
+    object_->bss->walk_untold_ns = untold_ns;
+    for (const Link& link : walk_connections_)
+        if (auto walked = run_iterator(link.get(), "walking the connections", sizeof(tcptrail_record),
+                                       consumer, between);
+            !walked)
+            return walked;
+    return {};
+}
+
+Result<> Programs::walk_listeners(const ElementConsumer& consumer) {
+    for (const Link& link : walk_listeners_)
+        if (auto walked =
+                run_iterator(link.get(), "walking the listeners", sizeof(tcptrail_listener_record), consumer);
+            !walked)
+            return walked;
+    return {};
+}
+
+Result<> Programs::walk_tasks(const ElementConsumer& consumer) {
+    if (!walk_tasks_) return {};
+    return run_iterator(walk_tasks_.get(), "walking the processes", sizeof(tcptrail_task_netns), consumer);
+}
+
+Result<> Programs::borrow_maps_of_agent() {
+    auto maps =
+        find_agent_maps({.connections = connections_fd(), .listeners = bpf_map__fd(object_->maps.listeners)});
+    if (!maps) return std::unexpected(std::move(maps.error()));
+    Link connections, listeners;
+    if (const int error =
+            attach_map_iterator(connections, object_->progs.walk_connections, maps->connections.get()))
+        return fail_errno("walking the agent's connections", error);
+    if (const int error =
+            attach_map_iterator(listeners, object_->progs.walk_listeners, maps->listeners.get()))
+        return fail_errno("walking the agent's listeners", error);
+    walk_connections_.insert(walk_connections_.begin(), std::move(connections));
+    walk_listeners_.insert(walk_listeners_.begin(), std::move(listeners));
+    return {};
 }
 
 Programs::Runs Programs::runs() const {

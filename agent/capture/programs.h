@@ -8,6 +8,7 @@
 
 #include "agent/base/error.h"
 #include "agent/capture/hooks.h"
+#include "agent/capture/iterator.h"
 #include "agent/capture/options.h"
 
 struct tcptrail_bpf;
@@ -16,12 +17,16 @@ struct bpf_program;
 
 namespace tcptrail::capture {
 
+// trace: all that this kernel can. look: the iterators alone, which see what is open at the moment and cost
+// the host nothing afterwards.
+enum class Purpose { trace, look };
+
 // The BPF object, loaded and attached. Detaches and unloads when it goes.
 class Programs {
 public:
-    // Loads and attaches what this kernel can. Fails when a required hook cannot be attached:
-    // ExitCode::unavailable, or no_permission when a capability is what is missing.
-    static Result<std::unique_ptr<Programs>> load(const Options& options);
+    // Loads and attaches. Fails when a required hook cannot be attached: ExitCode::unavailable, or
+    // no_permission when a capability is what is missing.
+    static Result<std::unique_ptr<Programs>> load(const Options& options, Purpose purpose = Purpose::trace);
     ~Programs();
     Programs(const Programs&) = delete;
     Programs& operator=(const Programs&) = delete;
@@ -31,7 +36,18 @@ public:
     // No record comes after this. Births that are remembered are forgotten.
     void detach() { links_.clear(); }
     // Tells the births whose socket is gone as END_MISSED, through the ring.
-    Result<> sweep();
+    // `consumer` gets a tcptrail_open for each of the rest.
+    Result<> sweep(const ElementConsumer& consumer);
+    // What is open: a tcptrail_record for each connection of which nothing was told for `untold_ns` (0: for
+    // each that is known), a tcptrail_listener_record for each listener.
+    Result<> walk_connections(uint64_t untold_ns, const ElementConsumer& consumer,
+                              const BetweenReads& between = nullptr);
+    Result<> walk_listeners(const ElementConsumer& consumer);
+    // A tcptrail_task_netns for each process.
+    Result<> walk_tasks(const ElementConsumer& consumer);
+    // From now on also walks, before its own, over the maps of the agent that traces this host: it saw the
+    // beginnings. What is in both comes twice. Fails with ENOENT's words when there is no agent.
+    Result<> borrow_maps_of_agent();
 
     // Summed over the programs; run_time only while kernel.bpf_stats_enabled.
     struct Runs {
@@ -62,17 +78,19 @@ private:
     Result<> open(const Options& options);
     void choose(const Options& options, const KernelTypes& types,
                 const std::map<std::string, std::string>& refusals);
+    int attach_one(HookStatus& hook);  // errno, or 0
     Result<> attach();
     bool is_told_by_trampoline(const HookStatus& hook) const;
     void keep_one_means();
-    int attach_sweep();  // errno, or 0
     int attach_trace_event(HookStatus& hook, const bpf_program* program);
     static int keep(Link& slot, bpf_link* link);  // errno, or 0
+    static int attach_map_iterator(Link& slot, const bpf_program* program, int map);
 
     std::unique_ptr<tcptrail_bpf, ObjectClose> object_;
     std::vector<Link> links_;
-    Link scan_;
-    Link sweep_;
+    Link scan_, sweep_, walk_tasks_;
+    std::vector<Link> walk_connections_, walk_listeners_;  // one for each map that is walked over
+    Purpose purpose_ = Purpose::trace;
     std::vector<HookStatus> hooks_;
     std::vector<std::string> reset_reasons_;
 };

@@ -23,6 +23,7 @@ using Action = std::function<Result<ExitCode>()>;
 
 void add_run(CLI::App& app, Action& action);
 void add_observe(CLI::App& app, Action& action);
+void add_list(CLI::App& app, Action& action);
 void add_consume(CLI::App& app, Action& action);
 void add_topics(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);

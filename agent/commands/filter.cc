@@ -10,6 +10,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "schemas/v1/agent.pb.h"
 #include "schemas/v1/connection.pb.h"
 
 namespace tcptrail::commands {
@@ -154,6 +155,18 @@ bool Filter::matches(const v1::ConnectionEvent& event) const {
            any_or_none_given(networks_, [&](const Network& network) {
                return network.contains(event.local_address()) || network.contains(event.remote_address());
            });
+}
+
+// Whatever is asked of a listener is asked of the server's end of its connections.
+bool Filter::matches(const v1::Listener& listener) const {
+    v1::ConnectionEvent event;
+    event.set_role(v1::ROLE_SERVER);
+    event.set_netns(listener.netns());
+    event.set_local_address(listener.local_address());
+    event.set_local_port(listener.local_port());
+    event.mutable_process()->set_pid(listener.pid());
+    event.mutable_process()->set_name(listener.name());
+    return matches(event);
 }
 
 void add_filter_options(CLI::App& app, FilterOptions& options) {

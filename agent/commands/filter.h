@@ -18,7 +18,8 @@ class App;
 
 namespace tcptrail::v1 {
 class ConnectionEvent;
-}
+class Listener;
+}  // namespace tcptrail::v1
 
 namespace tcptrail::commands {
 
@@ -62,6 +63,7 @@ public:
     static Result<Filter> make(const FilterOptions& options);
 
     bool matches(const v1::ConnectionEvent& event) const;
+    bool matches(const v1::Listener& listener) const;
 
 private:
     FilterOptions options_;

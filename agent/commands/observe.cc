@@ -89,6 +89,11 @@ Result<ExitCode> Observe::run(const Config& config) {
     keep(loop->every(std::chrono::milliseconds(config.capture.drain_interval_ms), [&] { drain(*loop); }));
     keep(loop->every(std::chrono::seconds(config.capture.sweep_interval_secs),
                      [&] { keep(pipeline_->sweep()); }));
+    if (const auto period = pipeline_->progress_period(); period.count())
+        keep(loop->every(period, [&] {
+            keep(pipeline_->progress([] {}));
+            drain(*loop);
+        }));
     if (options_.duration_secs > 0)
         keep(loop->every(std::chrono::milliseconds(static_cast<int64_t>(options_.duration_secs * 1000)),
                          [&] { loop->stop(); }));

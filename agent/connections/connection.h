@@ -105,6 +105,7 @@ struct Traffic {
     std::optional<uint64_t> bytes_acked;
     uint64_t segments_out = 0, segments_in = 0, data_segments_out = 0, data_segments_in = 0;
     uint32_t retransmits = 0;
+    std::optional<uint32_t> fast_retransmits, timeout_retransmits, probe_retransmits, fin_retransmits;
     std::optional<uint32_t> rto_count;
     uint32_t lost = 0, reordering = 0, dsack_duplicates = 0, out_of_order_in = 0;
     std::optional<uint32_t> rtt_us, rtt_min_us, rtt_var_us, receive_rtt_us;

@@ -27,6 +27,8 @@ std::optional<uint64_t> micros_of_jiffies(uint64_t jiffies, uint32_t hz) {
     return jiffies * 1'000'000 / hz;
 }
 
+}  // namespace
+
 Owner owner_of(const tcptrail_owner& owner) {
     Owner result;
     result.pid = owner.actor.pid;
@@ -39,6 +41,8 @@ Owner owner_of(const tcptrail_owner& owner) {
     result.source = static_cast<OwnerSource>(owner.source);
     return result;
 }
+
+namespace {
 
 uint32_t partial_of(const tcptrail_record& record) {
     const tcptrail_birth& birth = record.birth;
@@ -74,7 +78,17 @@ void set_bytes(Traffic& traffic, const tcptrail_record& record, const Facts& fac
         socket.receive_queue - std::min<uint32_t>(socket.receive_queue, facts.fin_received);
 }
 
-Traffic traffic_of(const tcptrail_record& record, const Facts& facts, uint32_t hz) {
+// Not of a connection whose earlier ones were not seen.
+void set_retransmit_kinds(Traffic& t, const tcptrail_birth& birth) {
+    if (!birth.established_ns || birth.flags & (TCPTRAIL_BIRTH_ADOPTED | TCPTRAIL_BIRTH_MISSED)) return;
+    t.fast_retransmits = birth.fast_retransmits;
+    t.timeout_retransmits = birth.timeout_retransmits;
+    t.probe_retransmits = birth.probe_retransmits;
+    t.fin_retransmits = birth.fin_retransmits;
+}
+
+Traffic traffic_of(const tcptrail_record& record, const Facts& facts, const Kernel& kernel) {
+    const uint32_t hz = kernel.hz;
     const tcptrail_socket& socket = record.socket;
     Traffic t;
     set_bytes(t, record, facts);
@@ -83,6 +97,7 @@ Traffic traffic_of(const tcptrail_record& record, const Facts& facts, uint32_t h
     t.data_segments_out = socket.data_segments_out;
     t.data_segments_in = socket.data_segments_in;
     t.retransmits = socket.retransmits;
+    if (kernel.tells_retransmits) set_retransmit_kinds(t, record.birth);
     if (record.flags & TCPTRAIL_RECORD_HAS_RTO_COUNT) t.rto_count = socket.rto_count;
     t.lost = socket.lost;
     t.reordering = socket.reordering;
@@ -137,7 +152,7 @@ void set_times(Connection& c, const tcptrail_record& record, const Facts& facts,
     const tcptrail_birth& birth = record.birth;
     const uint64_t opened = opened_ns_of(birth);
     if (birth.established_ns) c.established_unix_nanos = birth.established_ns + boot_to_unix;
-    if (!facts.end_missed) c.ended_unix_nanos = record.ended_ns + boot_to_unix;
+    if (!facts.end_missed && c.kind == Kind::closed) c.ended_unix_nanos = record.ended_ns + boot_to_unix;
     if (!birth.opened_ns) return;
     c.opened_unix_nanos = opened + boot_to_unix;
     if (birth.established_ns) {
@@ -167,23 +182,38 @@ void set_times(Connection& c, const tcptrail_record& record, const Facts& facts,
 
 }  // namespace
 
+namespace {
+
+Kind kind_of(const tcptrail_record& record) {
+    if (record.flags & TCPTRAIL_RECORD_PROGRESS) return Kind::progress;
+    if (record.flags & TCPTRAIL_RECORD_OPENED) return Kind::opened;
+    return Kind::closed;
+}
+
+// How it ended; nothing while it is open.
+void set_end(Connection& c, const tcptrail_birth& birth, const Facts& facts) {
+    c.end = end_of(facts);
+    if (const int error = error_of(facts, c.outcome, c.end)) c.error_number = static_cast<uint32_t>(error);
+    if (birth.ended_by.pid && c.end != End::remote_close && c.end != End::remote_reset &&
+        c.outcome != Outcome::no_local_port)
+        c.ended_by = {birth.ended_by.pid, name_of(birth.ended_by.name)};
+}
+
+}  // namespace
+
 Connection connection_of(const tcptrail_record& record, const Kernel& kernel, uint64_t boot_to_unix) {
     const tcptrail_birth& birth = record.birth;
     const Facts facts = facts_of(record);
     Connection c;
-    c.kind = Kind::closed;
+    c.kind = kind_of(record);
     c.cookie = birth.cookie;
     c.birth_ns = birth.opened_ns;
     c.role = facts.role;
     set_addresses(c, birth.addresses);
     c.owner = owner_of(birth.owner);
     c.state = facts.state;
-    c.outcome = outcome_of(facts);
-    c.end = end_of(facts);
-    if (const int error = error_of(facts, c.outcome, c.end)) c.error_number = static_cast<uint32_t>(error);
-    if (birth.ended_by.pid && c.end != End::remote_close && c.end != End::remote_reset &&
-        c.outcome != Outcome::no_local_port)
-        c.ended_by = {birth.ended_by.pid, name_of(birth.ended_by.name)};
+    if (c.kind == Kind::closed || facts.established) c.outcome = outcome_of(facts);
+    if (c.kind == Kind::closed) set_end(c, birth, facts);
     if (birth.reset_direction != TCPTRAIL_RESET_NONE) {
         c.reset = {static_cast<ResetDirection>(birth.reset_direction), {}, birth.reset_state};
         if (birth.reset_reason && birth.reset_reason < kernel.reset_reasons.size())
@@ -193,7 +223,7 @@ Connection connection_of(const tcptrail_record& record, const Kernel& kernel, ui
     }
     set_times(c, record, facts, boot_to_unix);
     if (!facts.end_missed && !(record.flags & TCPTRAIL_RECORD_NO_SYN)) {
-        c.traffic = traffic_of(record, facts, kernel.hz);
+        c.traffic = traffic_of(record, facts, kernel);
         c.idle_us = idle_of(record.socket, *c.traffic, kernel.hz);
     }
     c.partial = partial_of(record);

@@ -16,10 +16,14 @@ namespace tcptrail::connections {
 struct Kernel {
     uint32_t hz = 0;  // of jiffies; 0: not known, and what is counted in them is absent
     std::vector<std::string> reset_reasons;  // names by number
+    bool tells_retransmits = true;           // the hook that tells their times and kinds is attached
 };
 
 // The connection that a record tells of. Its views point into `record` and `kernel`.
 // `boot_to_unix` is what to add to CLOCK_BOOTTIME for wall clock, as of now.
 Connection connection_of(const tcptrail_record& record, const Kernel& kernel, uint64_t boot_to_unix);
+
+// Views point into `owner`.
+Owner owner_of(const tcptrail_owner& owner);
 
 }  // namespace tcptrail::connections

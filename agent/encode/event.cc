@@ -75,6 +75,10 @@ void set_traffic(v1::ConnectionEvent& event, const Traffic& t) {
     event.set_data_segments_out(t.data_segments_out);
     event.set_data_segments_in(t.data_segments_in);
     event.set_retransmits(t.retransmits);
+    set_if(t.fast_retransmits, event, &E::set_fast_retransmits);
+    set_if(t.timeout_retransmits, event, &E::set_timeout_retransmits);
+    set_if(t.probe_retransmits, event, &E::set_probe_retransmits);
+    set_if(t.fin_retransmits, event, &E::set_fin_retransmits);
     set_if(t.rto_count, event, &E::set_rto_count);
     event.set_lost(t.lost);
     event.set_reordering(t.reordering);

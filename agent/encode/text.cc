@@ -17,42 +17,66 @@ std::string enum_word(const google::protobuf::EnumDescriptor& type, int value) {
     return descriptor->name().substr(type.value(0)->name().size() - unspecified.size());
 }
 
-std::string text_header(TextFormat format) {
-    switch (format) {
-        case TextFormat::table:
-            return table_header(false) + '\n';
-        case TextFormat::wide:
-            return table_header(true) + '\n';
-        case TextFormat::csv:
-            return csv_header() + "\r\n";
-        case TextFormat::jsonl:
+namespace {
+
+std::string table_titles(TextSubject subject, bool wide) {
+    switch (subject) {
+        case TextSubject::open_connections:
+            return open_table_header(wide);
+        case TextSubject::listeners:
+            return listener_table_header(wide);
+        case TextSubject::events:
             break;
     }
-    return {};
+    return table_header(wide);
 }
 
-Result<std::string> text_line(TextFormat format, const v1::ConnectionEvent& event) {
-    switch (format) {
-        case TextFormat::table:
-            return table_line(event, false) + '\n';
-        case TextFormat::wide:
-            return table_line(event, true) + '\n';
-        case TextFormat::csv:
-            return csv_line(event) + "\r\n";
-        case TextFormat::jsonl:
-            break;
-    }
-    auto line = json_line(event);
+// The forms that show every field are the same for all messages.
+Result<std::string> full_line(TextFormat format, const google::protobuf::Message& message) {
+    if (format == TextFormat::csv) return csv_line(message) + "\r\n";
+    auto line = json_line(message);
     if (line) *line += '\n';
     return line;
 }
 
+bool is_table(TextFormat format) {
+    return format == TextFormat::table || format == TextFormat::wide;
+}
+
+}  // namespace
+
+std::string text_header(TextFormat format, TextSubject subject) {
+    if (is_table(format)) return table_titles(subject, format == TextFormat::wide) + '\n';
+    if (format == TextFormat::jsonl) return {};
+    return csv_header(subject == TextSubject::listeners ? *v1::Listener::descriptor()
+                                                        : *v1::ConnectionEvent::descriptor()) +
+           "\r\n";
+}
+
+Result<std::string> text_line(TextFormat format, const v1::ConnectionEvent& event, TextSubject subject) {
+    if (!is_table(format)) return full_line(format, event);
+    const bool wide = format == TextFormat::wide;
+    return (subject == TextSubject::open_connections ? open_table_line(event, wide)
+                                                     : table_line(event, wide)) +
+           '\n';
+}
+
+Result<std::string> text_line(TextFormat format, const v1::Listener& listener) {
+    if (!is_table(format)) return full_line(format, listener);
+    return listener_table_line(listener, format == TextFormat::wide) + '\n';
+}
+
 Result<> TextWriter::header() {
-    return put(text_header(format_));
+    return put(text_header(format_, subject_));
 }
 
 Result<> TextWriter::write(const v1::ConnectionEvent& event) {
-    const auto line = text_line(format_, event);
+    const auto line = text_line(format_, event, subject_);
+    return line ? put(*line) : std::unexpected(line.error());
+}
+
+Result<> TextWriter::write(const v1::Listener& listener) {
+    const auto line = text_line(format_, listener);
     return line ? put(*line) : std::unexpected(line.error());
 }
 

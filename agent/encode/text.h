@@ -12,6 +12,7 @@
 namespace tcptrail::v1 {
 class AgentReport;
 class ConnectionEvent;
+class Listener;
 }  // namespace tcptrail::v1
 
 namespace tcptrail::encode {
@@ -24,24 +25,35 @@ enum class TextFormat {
     csv,    // RFC 4180: lines end with CR LF; a column per scalar of the schema, by its path: process.pid
 };
 
+// What lines are about, which decides the columns of tables.
+enum class TextSubject {
+    events,            // connections as they end
+    open_connections,  // as they are
+    listeners,
+};
+
 // The line of titles with its line end; empty for jsonl, which has none.
-std::string text_header(TextFormat format);
+std::string text_header(TextFormat format, TextSubject subject = TextSubject::events);
 
 // One event as one line with its line end. Names are made safe for terminals (see printable.h). A value that
 // is absent in the event is "-" in tables, empty in csv and left out of jsonl. Tables tell the time of day in
 // the time zone of this host. Fails only in jsonl, for a message that the mapping cannot take.
-Result<std::string> text_line(TextFormat format, const v1::ConnectionEvent& event);
+Result<std::string> text_line(TextFormat format, const v1::ConnectionEvent& event,
+                              TextSubject subject = TextSubject::events);
+Result<std::string> text_line(TextFormat format, const v1::Listener& listener);
 
 // Writes lines to a file. Not for use by several threads at once.
 class TextWriter {
 public:
     // `file` is borrowed and outlives the writer.
-    TextWriter(TextFormat format, std::FILE* file) : format_(format), file_(file) {}
+    TextWriter(TextFormat format, std::FILE* file, TextSubject subject = TextSubject::events)
+        : format_(format), subject_(subject), file_(file) {}
 
     // The errors of all: the file cannot be written, such as a pipe without a reader; as the file is buffered
     // it may be a later call that tells. Where SIGPIPE is not ignored, it comes first.
     Result<> header();
     Result<> write(const v1::ConnectionEvent& event);
+    Result<> write(const v1::Listener& listener);
     // Only jsonl has a form for reports; the others leave them out.
     Result<> write(const v1::AgentReport& report);
     Result<> flush();
@@ -50,6 +62,7 @@ private:
     Result<> put(std::string_view line);
 
     TextFormat format_;
+    TextSubject subject_;
     std::FILE* file_;
 };
 

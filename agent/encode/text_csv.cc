@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The columns are the schema's fields in the order of their numbers, a nested message's in its place: a new
-// field of ConnectionEvent becomes the last column by itself. Readers go by the names in the header.
+// field of a message becomes the last column by itself. Readers go by the names in the header.
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/text_format.h>
 
 #include <algorithm>
+#include <map>
 #include <string_view>
 #include <vector>
 
@@ -29,25 +30,28 @@ std::vector<const FieldDescriptor*> fields_by_number(const Descriptor& type) {
 
 struct Column {
     std::string name;
-    const FieldDescriptor* outer;  // the nested message that has the field; null: the event itself
+    const FieldDescriptor* outer;  // the nested message that has the field; null: the message itself
     const FieldDescriptor* field;
 };
 
-const std::vector<Column>& columns() {
-    static const std::vector<Column> all = [] {
-        std::vector<Column> list;
-        for (const auto* field : fields_by_number(*v1::ConnectionEvent::descriptor())) {
-            if (field->is_repeated() || field->message_type() == nullptr) {
-                list.push_back({field->name(), nullptr, field});
-                continue;
-            }
-            for (const auto* inner : fields_by_number(*field->message_type())) {
-                list.push_back({field->name() + '.' + inner->name(), field, inner});
-            }
+std::vector<Column> columns_of(const Descriptor& type) {
+    std::vector<Column> list;
+    for (const auto* field : fields_by_number(type)) {
+        if (field->is_repeated() || field->message_type() == nullptr) {
+            list.push_back({field->name(), nullptr, field});
+            continue;
         }
-        return list;
-    }();
-    return all;
+        for (const auto* inner : fields_by_number(*field->message_type()))
+            list.push_back({field->name() + '.' + inner->name(), field, inner});
+    }
+    return list;
+}
+
+// Looked up for each line: there are two or three types.
+const std::vector<Column>& columns(const Descriptor& type) {
+    thread_local std::map<const Descriptor*, std::vector<Column>> known;
+    const auto found = known.find(&type);
+    return found != known.end() ? found->second : known.emplace(&type, columns_of(type)).first->second;
 }
 
 // One scalar; `index` is of a repeated field, else -1.
@@ -90,10 +94,10 @@ std::string repeated(const Message& message, const FieldDescriptor& field) {
     return text;
 }
 
-std::string value(const v1::ConnectionEvent& event, const Column& column) {
-    const auto& outermost = *event.GetReflection();
-    if (column.outer != nullptr && !outermost.HasField(event, column.outer)) return {};
-    const Message& message = column.outer == nullptr ? event : outermost.GetMessage(event, column.outer);
+std::string value(const Message& whole, const Column& column) {
+    const auto& outermost = *whole.GetReflection();
+    if (column.outer != nullptr && !outermost.HasField(whole, column.outer)) return {};
+    const Message& message = column.outer == nullptr ? whole : outermost.GetMessage(whole, column.outer);
 
     if (column.field->is_repeated()) return repeated(message, *column.field);
     return message.GetReflection()->HasField(message, column.field) ? scalar(message, *column.field, -1) : "";
@@ -107,9 +111,9 @@ std::string quoted(std::string text) {
 }
 
 template <class ToText>
-std::string joined(ToText text_of) {
+std::string joined(const Descriptor& type, ToText text_of) {
     std::string line;
-    for (const auto& column : columns())
+    for (const auto& column : columns(type))
         line += quoted(text_of(column)) + ',';
     line.pop_back();
     return line;
@@ -117,12 +121,12 @@ std::string joined(ToText text_of) {
 
 }  // namespace
 
-std::string csv_header() {
-    return joined([](const Column& column) { return column.name; });
+std::string csv_header(const Descriptor& type) {
+    return joined(type, [](const Column& column) { return column.name; });
 }
 
-std::string csv_line(const v1::ConnectionEvent& event) {
-    return joined([&](const Column& column) { return value(event, column); });
+std::string csv_line(const Message& message) {
+    return joined(*message.GetDescriptor(), [&](const Column& column) { return value(message, column); });
 }
 
 }  // namespace tcptrail::encode

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent/base/error.h"
+#include "schemas/v1/agent.pb.h"
 #include "schemas/v1/connection.pb.h"
 
 namespace tcptrail::encode {
@@ -15,8 +16,15 @@ namespace tcptrail::encode {
 std::string table_header(bool wide);
 std::string table_line(const v1::ConnectionEvent& event, bool wide);
 
-std::string csv_header();
-std::string csv_line(const v1::ConnectionEvent& event);
+// The same of connections that are open.
+std::string open_table_header(bool wide);
+std::string open_table_line(const v1::ConnectionEvent& event, bool wide);
+
+std::string listener_table_header(bool wide);
+std::string listener_table_line(const v1::Listener& listener, bool wide);
+
+std::string csv_header(const google::protobuf::Descriptor& type);
+std::string csv_line(const google::protobuf::Message& message);
 
 Result<std::string> json_line(const google::protobuf::Message& message);
 

@@ -8,20 +8,13 @@
 
 #include "agent/encode/humanize.h"
 #include "agent/encode/printable.h"
+#include "agent/encode/text_columns.h"
 #include "agent/encode/text_forms.h"
 
 namespace tcptrail::encode {
 namespace {
 
 using v1::ConnectionEvent;
-
-constexpr std::string_view absent = "-";
-constexpr size_t process_width = 20;
-constexpr size_t container_width = 12;
-
-std::string or_absent(std::string text) {
-    return text.empty() ? std::string(absent) : text;
-}
 
 std::string time_of_day(const ConnectionEvent& event) {
     const uint64_t nanos =
@@ -40,24 +33,13 @@ std::string role(const ConnectionEvent& event) {
     return std::string(absent);
 }
 
-// The pid stays whole: a long name gives way.
 std::string process(const ConnectionEvent& event) {
-    const auto& process = event.process();
-    if (process.pid() == 0 && process.name().empty()) return std::string(absent);
-    const std::string pid = process.pid() == 0 ? "[-]" : fmt::format("[{}]", process.pid());
-    return cut(or_absent(printable(process.name())), process_width - pid.size()) + pid;
-}
-
-std::string endpoint(const std::string& address, uint32_t port) {
-    if (address.empty()) return std::string(absent);
-    const bool brackets = address.find(':') != std::string::npos;
-    return fmt::format("{}{}{}:{}", brackets ? "[" : "", printable(address), brackets ? "]" : "",
-                       port == 0 ? std::string(absent) : std::to_string(port));
+    return process_cell(event.process().name(), event.process().pid());
 }
 
 std::string endpoints(const ConnectionEvent& event) {
-    return fmt::format("{} → {}", endpoint(event.local_address(), event.local_port()),
-                       endpoint(event.remote_address(), event.remote_port()));
+    return fmt::format("{} → {}", endpoint_cell(event.local_address(), event.local_port()),
+                       endpoint_cell(event.remote_address(), event.remote_port()));
 }
 
 // How an attempt failed, else how the connection ended, else what is known of it.
@@ -105,6 +87,10 @@ std::string partial(const ConnectionEvent& event) {
     return or_absent(text);
 }
 
+std::string state(const ConnectionEvent& event) {
+    return or_absent(enum_word(event.state()));
+}
+
 std::string netns(const ConnectionEvent& event) {
     return event.netns() == 0 ? std::string(absent) : std::to_string(event.netns());
 }
@@ -125,16 +111,6 @@ std::string executable(const ConnectionEvent& event) {
     return or_absent(printable(event.process().executable()));
 }
 
-enum class Align { left, right };
-
-struct Column {
-    std::string_view title;
-    size_t width;       // in the table; 0: not there
-    size_t wide_width;  // in the wide table; 0: not there
-    Align align;
-    std::string (*cell)(const ConnectionEvent&);
-};
-
 // The cell of an optional field.
 template <auto has, auto get, auto show>
 std::string if_known(const ConnectionEvent& event) {
@@ -146,7 +122,7 @@ std::string number(uint32_t n) {
 }
 
 using Event = ConnectionEvent;
-const Column columns[] = {
+const Column<Event> columns[] = {
     {"TIME", 12, 12, Align::left, time_of_day},
     {"ROLE", 6, 6, Align::left, role},
     {"PROCESS[PID]", process_width, process_width, Align::left, process},
@@ -173,46 +149,50 @@ const Column columns[] = {
     {"EXECUTABLE", 0, 10, Align::left, executable},
 };
 
-// A line under construction. Every column has its place; a cell that is too long pushes the next ones
-// on only as far as their own padding does not make up for it.
-class Line {
-public:
-    void add(std::string_view cell, size_t width, Align align) {
-        const size_t cell_width = display_width(cell);
-        const size_t slack = align == Align::right && cell_width < width ? width - cell_width : 0;
-        const size_t begin = text_.empty() ? slack : std::max(column_ + slack, used_ + gap);
-        text_.append(begin - used_, ' ');
-        text_ += cell;
-        used_ = begin + cell_width;
-        column_ += width + gap;
-    }
-    std::string take() { return std::move(text_); }
-
-private:
-    static constexpr size_t gap = 2;
-    std::string text_;
-    size_t used_ = 0;    // columns of the terminal that text_ takes
-    size_t column_ = 0;  // where the next column begins
+// Of connections that are open: no ends, but queues.
+const Column<Event> open_columns[] = {
+    {"ROLE", 6, 6, Align::left, role},
+    {"PROCESS[PID]", process_width, process_width, Align::left, process},
+    {"LOCAL → REMOTE", 43, 43, Align::left, endpoints},
+    {"STATE", 11, 11, Align::left, state},
+    // Of what is not established yet: how long it has been tried.
+    {"AGE", 6, 6, Align::right, if_known<&Event::has_lifetime_us, &Event::lifetime_us, human_duration>},
+    {"IDLE", 6, 6, Align::right, if_known<&Event::has_idle_us, &Event::idle_us, human_duration>},
+    {"SENT", 6, 6, Align::right, if_known<&Event::has_bytes_sent, &Event::bytes_sent, human_bytes>},
+    {"RECEIVED", 8, 8, Align::right,
+     if_known<&Event::has_bytes_received, &Event::bytes_received, human_bytes>},
+    {"SENDQ", 6, 6, Align::right,
+     if_known<&Event::has_send_queue_bytes, &Event::send_queue_bytes, human_bytes>},
+    {"RECVQ", 6, 6, Align::right,
+     if_known<&Event::has_receive_queue_bytes, &Event::receive_queue_bytes, human_bytes>},
+    {"RTT", 6, 6, Align::right, if_known<&Event::has_rtt_us, &Event::rtt_us, human_duration>},
+    {"RETR", 4, 4, Align::right, if_known<&Event::has_retransmits, &Event::retransmits, number>},
+    {"NETNS", 0, 10, Align::left, netns},
+    {"CONTAINER", 0, container_width, Align::left, container},
+    {"UID", 0, 5, Align::left, uid},
+    {"CONNECT", 0, 7, Align::right, if_known<&Event::has_connect_us, &Event::connect_us, human_duration>},
+    {"CONGESTION", 0, 10, Align::left, congestion},
+    {"CWND", 0, 5, Align::right, if_known<&Event::has_cwnd, &Event::cwnd, number>},
+    {"DELIVERY", 0, 10, Align::right,
+     if_known<&Event::has_delivery_rate_bps, &Event::delivery_rate_bps, human_bit_rate>},
+    {"PARTIAL", 0, 20, Align::left, partial},
+    {"EXECUTABLE", 0, 10, Align::left, executable},
 };
-
-template <class CellOf>
-std::string line(bool wide, CellOf cell_of) {
-    Line line;
-    for (const auto& column : columns) {
-        const size_t width = wide ? column.wide_width : column.width;
-        if (width > 0) line.add(cell_of(column), width, column.align);
-    }
-    return line.take();
-}
 
 }  // namespace
 
 std::string table_header(bool wide) {
-    return line(wide, [](const Column& column) { return column.title; });
+    return titles(columns, wide);
+}
+std::string table_line(const ConnectionEvent& event, bool wide) {
+    return cells(columns, event, wide);
 }
 
-std::string table_line(const ConnectionEvent& event, bool wide) {
-    return line(wide, [&](const Column& column) { return column.cell(event); });
+std::string open_table_header(bool wide) {
+    return titles(open_columns, wide);
+}
+std::string open_table_line(const ConnectionEvent& event, bool wide) {
+    return cells(open_columns, event, wide);
 }
 
 }  // namespace tcptrail::encode

@@ -9,6 +9,7 @@ struct tcptrail_config {
     __u32 wake_shift;   /* the reader is woken each time the ring's fill passes a multiple of 1 << wake_shift
                            bytes */
     __u32 include_self; /* also tell the agent's own connections */
+    __u32 tell_opened;  /* also tell of a connection when it is established */
 };
 
 #endif

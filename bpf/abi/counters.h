@@ -3,6 +3,7 @@
  * Counts that the kernel side keeps, one set per CPU; the index into the map `counters`.
  *
  *   lifecycles seen to end = SUBMITTED + LOST_RING_FULL
+ *   connections seen to be established, where that is told = OPENED_SUBMITTED + OPENED_LOST_RING_FULL
  *   births + ATTEMPTS_WITHOUT_SYN + ENDS_WITHOUT_BIRTH
  *                          = lifecycles seen to end + IGNORED + still in the map `connections`
  */
@@ -10,8 +11,8 @@
 #define TCPTRAIL_ABI_COUNTERS_H
 
 enum tcptrail_counter {
-    TCPTRAIL_SUBMITTED,      /* records handed to the ring */
-    TCPTRAIL_LOST_RING_FULL, /* records for which the ring had no room */
+    TCPTRAIL_SUBMITTED,      /* records of ends handed to the ring */
+    TCPTRAIL_LOST_RING_FULL, /* records of ends for which the ring had no room */
     TCPTRAIL_IGNORED,        /* the agent's own connections */
     TCPTRAIL_BIRTHS_CLIENT,
     TCPTRAIL_BIRTHS_SERVER,
@@ -25,6 +26,8 @@ enum tcptrail_counter {
     TCPTRAIL_ATTEMPTS_WITHOUT_SYN,     /* records of attempts that have no birth */
     TCPTRAIL_BIND_FAILURES,            /* refused calls of bind() */
     TCPTRAIL_BIND_FAILURES_NOT_STORED, /* of these: the map was full, they are told in this number alone */
+    TCPTRAIL_OPENED_SUBMITTED,         /* records of connections that were just established */
+    TCPTRAIL_OPENED_LOST_RING_FULL,
     TCPTRAIL_COUNTERS
 };
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the kernel side tells the user side: one record per connection end, through the ring.
+ * What the kernel side tells the user side: one record per connection end, through the ring. Of a connection
+ * that is open the same record comes from an iterator that walks the sockets, or, at its beginning, through
+ * the ring.
  *
  * Compiles as C and as C++. Every hole is a named pad and every pad is written as zero: a test
  * compares the layout with the object's BTF, another that pads are zero.
@@ -14,7 +16,7 @@
 
 #include <linux/types.h>
 
-#define TCPTRAIL_RECORD_VERSION 2
+#define TCPTRAIL_RECORD_VERSION 3
 #define TCPTRAIL_NAME_LEN 16 /* TASK_COMM_LEN, TCP_CA_NAME_MAX */
 
 /*
@@ -64,7 +66,9 @@ enum tcptrail_record_flag {
     TCPTRAIL_RECORD_FAST_OPEN = 1 << 6,
     TCPTRAIL_RECORD_MPTCP = 1 << 7,
     TCPTRAIL_RECORD_HAS_RTO_COUNT = 1 << 8, /* Linux 6.7 and later */
-    TCPTRAIL_RECORD_NO_SYN = 1 << 9, /* connect() failed before a SYN was sent: tcptrail_socket is empty */
+    TCPTRAIL_RECORD_NO_SYN = 1 << 9,    /* connect() failed before a SYN was sent: tcptrail_socket is empty */
+    TCPTRAIL_RECORD_PROGRESS = 1 << 10, /* still open; ended_ns is when it was looked at */
+    TCPTRAIL_RECORD_OPENED = 1 << 11,   /* just established; ended_ns is when */
 };
 
 /* A process, taken where it was `current`. */
@@ -104,6 +108,7 @@ struct tcptrail_birth {
     __u64 retransmit_first_ns;
     __u64 retransmit_last_ns;
     __u64 reset_ns;
+    __u64 told_ns; /* by the last event of it while it was open; adopted: when it was found */
     /* state | nanoseconds since opened << 4, in order; the number of entries is timeline_len */
     __u64 timeline[TCPTRAIL_TIMELINE_LEN];
     struct tcptrail_owner owner;
@@ -114,12 +119,18 @@ struct tcptrail_birth {
     __u32 synack_rtt_us;   /* server: SYN-ACK to its acknowledgement; 0: not measured */
     __u32 reset_reason;    /* enum sk_rst_reason; 0 where the kernel does not tell */
     __s32 reported_error;  /* errno of the last inet_sk_error_report */
+    /* Segments, by what made the kernel send them again; SYNs are not among them. */
+    __u32 retransmits_seen;    /* tcp_sock's count when the last one was seen */
+    __u32 fast_retransmits;    /* in TCP_CA_Recovery: later segments were acknowledged */
+    __u32 timeout_retransmits; /* in TCP_CA_Loss */
+    __u32 probe_retransmits;   /* in any other state: tail loss probes */
+    __u32 fin_retransmits;     /* of all these, FINs without payload */
     __u8 timeline_len;
     __u8 role;            /* enum tcptrail_role */
     __u8 state;           /* the last one seen */
     __u8 reset_direction; /* enum tcptrail_reset_direction */
     __u8 reset_state;     /* of the connection when the reset happened */
-    __u8 pad[7];
+    __u8 pad[3];
 };
 
 /* What tcp_sock has counted by the end. */
@@ -181,8 +192,8 @@ struct tcptrail_record {
 TCPTRAIL_ASSERT_SIZE(tcptrail_actor, 24);
 TCPTRAIL_ASSERT_SIZE(tcptrail_owner, 64);
 TCPTRAIL_ASSERT_SIZE(tcptrail_addresses, 48);
-TCPTRAIL_ASSERT_SIZE(tcptrail_birth, 288);
+TCPTRAIL_ASSERT_SIZE(tcptrail_birth, 312);
 TCPTRAIL_ASSERT_SIZE(tcptrail_socket, 192);
-TCPTRAIL_ASSERT_SIZE(tcptrail_record, 496);
+TCPTRAIL_ASSERT_SIZE(tcptrail_record, 520);
 
 #endif

@@ -18,15 +18,16 @@ static __always_inline void scan_owner(struct tcptrail_owner* to, const struct s
     to->source = TCPTRAIL_OWNER_SCAN;
 }
 
-static __always_inline void scan_listener(const struct sock* sk, const struct tcp_sock* tp,
+static __always_inline void scan_listener(struct sock* sk, const struct tcp_sock* tp,
                                           struct task_struct* task) {
-    struct tcptrail_owner owner = {};
+    struct tcptrail_listener listener = {};
     struct listen_port port = {};
     __u64 key = (__u64)sk;
     __u8 yes = 1;
 
-    scan_owner(&owner, sk, task);
-    bpf_map_update_elem(&listeners, &key, &owner, BPF_NOEXIST);
+    listener.cookie = bpf_get_socket_cookie(sk);
+    scan_owner(&listener.owner, sk, task);
+    bpf_map_update_elem(&listeners, &key, &listener, BPF_NOEXIST);
     port.netns = sk->__sk_common.skc_net.net->ns.inum;
     port.port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
     bpf_map_update_elem(&listen_ports, &port, &yes, BPF_ANY);
@@ -40,6 +41,7 @@ static __always_inline void scan_connection(struct sock* sk, const struct tcp_so
 
     birth.cookie = bpf_get_socket_cookie(sk);
     birth.flags = TCPTRAIL_BIRTH_ADOPTED;
+    birth.told_ns = bpf_ktime_get_boot_ns();
     birth.state = sk->__sk_common.skc_state;
     if ((__u32)task->tgid == self_tgid && !config.include_self) birth.flags |= TCPTRAIL_BIRTH_IGNORED;
     scan_owner(&birth.owner, sk, task);

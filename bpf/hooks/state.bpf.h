@@ -45,33 +45,37 @@ static __always_inline void state_connect(struct sock* sk, const struct tcp_sock
 }
 
 /*
- * The child's addresses are not set yet: they are read when it is established. Nor is its cookie: before
- * the consolidation of inet_csk_clone_lock() (between Linux 6.12 and 6.18) that function sets it after
- * this change of state.
+ * The child's addresses but its namespace are not set yet: they are read when it is established. Nor is its
+ * cookie: before the consolidation of inet_csk_clone_lock() (between Linux 6.12 and 6.18) that function sets
+ * it after this change of state.
  */
 static __always_inline void state_child(struct sock* child, const struct tcp_sock* tp) {
     struct tcptrail_birth birth = {};
     __u64 now = bpf_ktime_get_boot_ns(), listener = owner_listener_of_clone(tp);
-    struct tcptrail_owner* owner = bpf_map_lookup_elem(&listeners, &listener);
+    struct tcptrail_listener* parent = bpf_map_lookup_elem(&listeners, &listener);
 
     birth.opened_ns = now;
     birth.role = TCPTRAIL_ROLE_SERVER;
-    if (owner) {
-        birth.owner = *owner;
+    if (parent) {
+        birth.owner = parent->owner;
         birth.owner.source = TCPTRAIL_OWNER_LISTENER;
-        if (owner->actor.pid == self_tgid && !config.include_self) birth.flags = TCPTRAIL_BIRTH_IGNORED;
+        if (parent->owner.actor.pid == self_tgid && !config.include_self)
+            birth.flags = TCPTRAIL_BIRTH_IGNORED;
     }
     birth.owner.cgroup_id = compat_cgroup_id(child);
+    birth.addresses.netns = child->__sk_common.skc_net.net->ns.inum;
     store_state(&birth, TCP_SYN_RECV, now);
     state_insert((__u64)child, &birth, TCPTRAIL_BIRTHS_SERVER, now);
 }
 
-static __always_inline void state_listen(const struct sock* sk) {
-    struct tcptrail_owner owner = {};
+static __always_inline void state_listen(struct sock* sk) {
+    struct tcptrail_listener listener = {};
     __u64 key = (__u64)sk;
 
-    owner_set_current(&owner, sk, TCPTRAIL_OWNER_LISTENER);
-    if (bpf_map_update_elem(&listeners, &key, &owner, BPF_ANY)) count(TCPTRAIL_LISTENERS_NOT_STORED);
+    listener.cookie = bpf_get_socket_cookie(sk);
+    listener.opened_ns = bpf_ktime_get_boot_ns();
+    owner_set_current(&listener.owner, sk, TCPTRAIL_OWNER_LISTENER);
+    if (bpf_map_update_elem(&listeners, &key, &listener, BPF_ANY)) count(TCPTRAIL_LISTENERS_NOT_STORED);
 }
 
 static __always_inline void state_established(struct tcptrail_birth* birth, const struct sock* sk,
@@ -82,7 +86,9 @@ static __always_inline void state_established(struct tcptrail_birth* birth, cons
     if (birth->role == TCPTRAIL_ROLE_SERVER && !tp->total_retrans) birth->synack_rtt_us = tp->srtt_us >> 3;
     /* A reset that was sent for somebody else's segment did not end this connection. */
     birth->reset_direction = TCPTRAIL_RESET_NONE;
+    birth->retransmits_seen = tp->total_retrans;
     read_addresses(&birth->addresses, sk, tp);
+    if (config.tell_opened) emit_opened(sk, tp, birth, now);
 }
 
 /*

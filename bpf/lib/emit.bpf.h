@@ -66,6 +66,27 @@ static __always_inline void emit_end(const struct sock* sk, const struct tcp_soc
         bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
 }
 
+/* A connection that was just established. */
+static __always_inline void emit_opened(const struct sock* sk, const struct tcp_sock* tp,
+                                        struct tcptrail_birth* birth, __u64 now) {
+    struct tcptrail_record* record;
+
+    if (birth->flags & TCPTRAIL_BIRTH_IGNORED) return;
+    record = emit_reserve();
+    if (!record) {
+        count(TCPTRAIL_OPENED_LOST_RING_FULL);
+        return;
+    }
+    birth->told_ns = now;
+    record->flags = TCPTRAIL_RECORD_OPENED | read_socket_flags(sk, tp);
+    record->ended_ns = now;
+    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
+    read_socket(&record->socket, sk, tp);
+    if (compat_rto_count(tp, &record->socket.rto_count)) record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
+    count(TCPTRAIL_OPENED_SUBMITTED);
+    bpf_ringbuf_submit(record, emit_wakeup());
+}
+
 /* The end of a connection of which no birth is known. */
 static __always_inline void emit_end_without_birth(struct sock* sk, const struct tcp_sock* tp,
                                                    __u8 last_state, __u64 now) {

@@ -72,7 +72,14 @@ static __always_inline __u64 read_delivery_rate(const struct tcp_sock* tp) {
     return interval ? (__u64)tp->rate_delivered * tp->mss_cache * 1000000 / interval : 0;
 }
 
-/* What tcp_sock has counted. Writes every byte of `to`. */
+/* keepalive_time_when(); 0 where keepalive is off. */
+static __always_inline __u32 read_keepalive_idle(const struct sock* sk, const struct tcp_sock* tp) {
+    if (!read_flag(sk, SOCK_KEEPOPEN)) return 0;
+    return tp->keepalive_time ? tp->keepalive_time
+                              : BPF_CORE_READ(sk, __sk_common.skc_net.net, ipv4.sysctl_tcp_keepalive_time);
+}
+
+/* What tcp_sock has counted. Writes every byte of `to`. `sk` and `tp` may also point to a copy. */
 static __always_inline void read_socket(struct tcptrail_socket* to, const struct sock* sk,
                                         const struct tcp_sock* tp) {
     __u32 now = (__u32)bpf_jiffies64();
@@ -105,8 +112,7 @@ static __always_inline void read_socket(struct tcptrail_socket* to, const struct
     read_crossing(to, tp);
     to->send_queue = tp->write_seq - tp->snd_una;
     to->receive_queue = tp->rcv_nxt - tp->copied_seq;
-    to->keepalive_idle_jiffies =
-        tp->keepalive_time ? tp->keepalive_time : sk->__sk_common.skc_net.net->ipv4.sysctl_tcp_keepalive_time;
+    to->keepalive_idle_jiffies = read_keepalive_idle(sk, tp);
     to->error = sk->sk_err;
     to->soft_error = sk->sk_err_soft;
     to->shutdown = sk->sk_shutdown;

@@ -56,6 +56,23 @@ bool is_within(const Event& event, const std::string& field, uint64_t low, uint6
     return value && *value >= low && *value <= high;
 }
 
+constexpr const char* retransmit_kinds[] = {"fast_retransmits", "timeout_retransmits", "probe_retransmits",
+                                            "fin_retransmits"};
+
+// Each was sent again for one reason, if it was seen from the beginning.
+std::string retransmit_differences(const Event& event) {
+    const bool told = event.has("established_unix_nanos") && event.has("retransmits");
+    uint64_t sum =
+        event.number("syn_retransmits").value_or(0) + event.number("synack_retransmits").value_or(0);
+    for (const char* kind : retransmit_kinds) {
+        if (event.has(kind) != told) return std::string(kind) + (told ? ": absent\n" : ": present\n");
+        if (std::string_view(kind) != "fin_retransmits") sum += event.number(kind).value_or(0);
+    }
+    const uint64_t all = event.number("retransmits").value_or(0);
+    if (!told || sum == all) return {};
+    return "retransmits by kind: " + std::to_string(sum) + " in all, expected " + std::to_string(all) + "\n";
+}
+
 }  // namespace
 
 bool kernel_names_resets() {
@@ -121,6 +138,8 @@ Record& Record::established(const Endpoint& local) {
     traffic(0, 0);
     between("segments_out", 1, 1'000'000).between("segments_in", 1, 1'000'000);
     is("retransmits", 0).zero_or_absent("rto_count");
+    for (const char* kind : retransmit_kinds)
+        any(kind);
     is("bytes_retransmitted", 0).is("lost", 0).any("reordering");
     is("dsack_duplicates", 0).is("out_of_order_in", 0);
     between("rtt_us", 1, minute_us).between("rtt_min_us", 0, minute_us).between("rtt_var_us", 0, minute_us);
@@ -313,6 +332,7 @@ std::string Record::differences(const Event& event) const {
             found += " " + reason;
         found += partial_.empty() ? " none\n" : "\n";
     }
+    found += retransmit_differences(event);
     found += timeline_differences(event, states_);
     found += time_differences(event, earliest_unix_nanos_, unix_nanos());
     if (!found.empty()) found += event.line + "\n";

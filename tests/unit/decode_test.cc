@@ -56,8 +56,8 @@ TEST_CASE("abi: no struct has a hole besides its named pads", "[unit]") {
 }
 
 // Whoever changes one of these changes the layout, and has to change TCPTRAIL_RECORD_VERSION.
-TEST_CASE("abi: version 2 has this layout", "[unit]") {
-    STATIC_REQUIRE(TCPTRAIL_RECORD_VERSION == 2);
+TEST_CASE("abi: version 3 has this layout", "[unit]") {
+    STATIC_REQUIRE(TCPTRAIL_RECORD_VERSION == 3);
 
     STATIC_REQUIRE(offsetof(tcptrail_owner, start_ns) == 8);
     STATIC_REQUIRE(offsetof(tcptrail_owner, actor) == 16);
@@ -72,15 +72,15 @@ TEST_CASE("abi: version 2 has this layout", "[unit]") {
     STATIC_REQUIRE(offsetof(tcptrail_addresses, ifindex) == 44);
 
     STATIC_REQUIRE(offsetof(tcptrail_birth, accepted_ns) == 24);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, timeline) == 56);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, owner) == 120);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, ended_by) == 184);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, addresses) == 208);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, flags) == 256);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, timeline_len) == 276);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, reset_state) == 280);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, pad) == 281);
-    STATIC_REQUIRE(sizeof(tcptrail_birth::pad) == 7);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, timeline) == 64);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, owner) == 128);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, ended_by) == 192);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, addresses) == 216);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, flags) == 264);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, timeline_len) == 304);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, reset_state) == 308);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, pad) == 309);
+    STATIC_REQUIRE(sizeof(tcptrail_birth::pad) == 3);
 
     STATIC_REQUIRE(offsetof(tcptrail_socket, segments_out) == 56);
     STATIC_REQUIRE(offsetof(tcptrail_socket, chrono_jiffies) == 124);
@@ -89,7 +89,7 @@ TEST_CASE("abi: version 2 has this layout", "[unit]") {
     STATIC_REQUIRE(offsetof(tcptrail_record, flags) == 4);
     STATIC_REQUIRE(offsetof(tcptrail_record, ended_ns) == 8);
     STATIC_REQUIRE(offsetof(tcptrail_record, birth) == 16);
-    STATIC_REQUIRE(offsetof(tcptrail_record, socket) == 304);
+    STATIC_REQUIRE(offsetof(tcptrail_record, socket) == 328);
 }
 
 TEST_CASE("decode: a record is found in place", "[unit]") {
@@ -125,13 +125,13 @@ TEST_CASE("decode: what the ABI does not allow is refused", "[unit]") {
     REQUIRE(problem_of(record).empty());
     SECTION("version") {
         record.version = TCPTRAIL_RECORD_VERSION + 1;
-        CHECK(problem_of(record) == "a record of version 3 and size 496");
+        CHECK(problem_of(record) == "a record of version 4 and size 520");
         record.version = 0;
         CHECK_FALSE(problem_of(record).empty());
     }
     SECTION("size") {
         record.size = sizeof record - 8;
-        CHECK(problem_of(record) == "a record of version 2 and size 488");
+        CHECK(problem_of(record) == "a record of version 3 and size 512");
     }
     SECTION("timeline") {
         record.birth.timeline_len = TCPTRAIL_TIMELINE_LEN;

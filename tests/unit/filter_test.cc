@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "schemas/v1/agent.pb.h"
 #include "schemas/v1/connection.pb.h"
 #include "tests/catch.h"
 
@@ -216,4 +217,21 @@ TEST_CASE("filter: a bad command line is refused in words", "[filter]") {
     CHECK(
         parse({"--netns", "4294967296"}).error ==
         "--netns: '4294967296' is not the inode of a network namespace: give a number from 1 to 4294967295");
+}
+
+TEST_CASE("filter: listeners", "[filter]") {
+    v1::Listener listener;
+    listener.set_local_address("127.0.0.1");
+    listener.set_local_port(8080);
+    listener.set_netns(7);
+    listener.set_pid(77);
+    listener.set_name("nginx");
+    const auto passes = [&](const FilterOptions& options) { return Filter::make(options)->matches(listener); };
+    CHECK(passes({}));
+    CHECK(passes({.processes = {"ngin*"}, .ports = {8080}}));
+    CHECK_FALSE(passes({.ports = {8081}}));
+    CHECK_FALSE(passes({.pids = {78}}));
+    CHECK(passes({.addresses = {"127.0.0.0/8"}, .netns = 7}));
+    CHECK_FALSE(passes({.netns = 8}));
+    CHECK_FALSE(passes({.role = RoleFilter::client}));
 }

@@ -225,9 +225,9 @@ TEST_CASE("text: process and endpoints that are known in part", "[text]") {
 TEST_CASE("text: csv has a column per scalar of the schema", "[text]") {
     const auto names = fields(text_header(TextFormat::csv));
     CHECK(names.front() == "host_id");
-    CHECK(names.back() == "partial");
+    CHECK(names.back() == "fin_retransmits");
     CHECK(names[16] == "process.pid");
-    CHECK(names.size() == 94);
+    CHECK(names.size() == 98);
 
     const auto e = closed();
     CHECK(csv_field(e, "host_id").empty());
@@ -252,7 +252,7 @@ TEST_CASE("text: csv has a column per scalar of the schema", "[text]") {
     CHECK(csv_field(options, "mptcp") == "true");
 
     v1::ConnectionEvent empty;
-    CHECK(line(TextFormat::csv, empty) == std::string(93, ',') + "\r\n");
+    CHECK(line(TextFormat::csv, empty) == std::string(97, ',') + "\r\n");
 }
 
 TEST_CASE("text: csv quotes what it must", "[text]") {
@@ -392,4 +392,45 @@ TEST_CASE("text: quantities for people", "[text]") {
     CHECK(human_bit_rate(532) == "532bit/s");
     CHECK(human_bit_rate(999'500) == "1.0Mbit/s");
     CHECK(human_bit_rate(94'100'000) == "94.1Mbit/s");
+}
+
+TEST_CASE("text: connections that are open", "[text]") {
+    auto e = closed();
+    e.set_kind(v1::EVENT_KIND_PROGRESS);
+    e.set_state(v1::STATE_ESTABLISHED);
+    e.set_send_queue_bytes(2048);
+    e.set_receive_queue_bytes(0);
+    const auto subject = TextSubject::open_connections;
+    CHECK(text_header(TextFormat::table, subject) ==
+          "ROLE    PROCESS[PID]          LOCAL → REMOTE                               STATE           AGE    "
+          "IDLE    SENT  RECEIVED   SENDQ   RECVQ     RTT  RETR\n");
+    CHECK(*text_line(TextFormat::table, e, subject) ==
+          "client  curl[1234]            192.168.100.100:54321 → 10.244.12.137:443    ESTABLISHED   3m05s    "
+          "1.2s     532      2.1M    2.0K       0   4.5ms     0\n");
+    e.clear_lifetime_us();
+    e.clear_send_queue_bytes();
+    CHECK(contains(*text_line(TextFormat::table, e, subject), "ESTABLISHED       -  "));
+    // The forms with all fields are those of events.
+    CHECK(text_header(TextFormat::csv, subject) == text_header(TextFormat::csv));
+    CHECK(*text_line(TextFormat::jsonl, e, subject) == *text_line(TextFormat::jsonl, e));
+}
+
+TEST_CASE("text: listeners", "[text]") {
+    v1::Listener listener;
+    listener.set_local_address("::");
+    listener.set_local_port(8080);
+    listener.set_netns(4026531840);
+    listener.set_pid(77);
+    listener.set_name("nginx\x1b[31m");
+    listener.set_accept_queue(129);
+    listener.set_accept_queue_limit(128);
+    listener.set_drops(5);
+    CHECK(text_header(TextFormat::table, TextSubject::listeners) ==
+          "PROCESS[PID]          LOCAL                        NETNS       ACCEPTQ   LIMIT    SYNQ     DROPS\n");
+    CHECK(*text_line(TextFormat::table, listener) ==
+          "nginx\\x1b[31m[77]     [::]:8080                    4026531840      129     128       0         5\n");
+    CHECK(text_header(TextFormat::csv, TextSubject::listeners).starts_with("local_address,local_port,netns,"));
+    CHECK(text_line(TextFormat::csv, listener)->starts_with("::,8080,4026531840,77,nginx\\x1b[31m,"));
+    CHECK(contains(*text_line(TextFormat::jsonl, listener), R"("accept_queue":129)"));
+    CHECK(text_header(TextFormat::jsonl, TextSubject::listeners).empty());
 }

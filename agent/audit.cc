@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/audit.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "agent/base/clock.h"
+#include "agent/encode/event.h"
+
+namespace tcptrail {
+
+namespace {
+
+constexpr size_t most_namespaces = 256;
+constexpr size_t most_destinations = 64;
+// A namespace that has counted so much more than was told when it is first seen has a history without a
+// process in it: what is told of it is compared from then on.
+constexpr double least_ratio_of_new = 0.9;
+
+}  // namespace
+
+Result<> Audit::find_namespaces() {
+    const auto tasks = pipeline_.capture().tasks();
+    if (!tasks) return std::unexpected(tasks.error());
+    for (auto& [netns, space] : namespaces_)
+        space.alive = space.is_new = false;
+    for (const tcptrail_task_netns& task : *tasks) {
+        Namespace& space = namespaces_[task.netns];
+        if (space.alive) continue;
+        // The process may be gone by now: the next one in the same namespace will do.
+        const auto counts = context::read_namespace_counts(proc_, task.pid);
+        if (!counts) continue;
+        if (space.cookie != task.netns_cookie) {  // a new one, perhaps with the inode of one that is gone
+            if (space.cookie) leave(task.netns, space);
+            space = {};
+            space.cookie = task.netns_cookie;
+            space.is_new = true;
+        }
+        space.alive = true;
+        space.pid = task.pid;
+        space.port_first = task.port_first;
+        space.port_last = task.port_last;
+        space.counts = *counts;
+    }
+    return {};
+}
+
+Result<> Audit::find_open() {
+    if (auto drained = pipeline_.drain(); !drained) return std::unexpected(std::move(drained.error()));
+    connections::Tally& tally = pipeline_.tally();
+    tally.clear_open();
+    return pipeline_.capture().sweep([&](const tcptrail_open& open) { tally.add_open(open); });
+}
+
+// While connections come and go our count and the kernel's cannot be taken at the same instant: the kernel's
+// is taken before and after ours, and where ours lies between them they agree.
+void Audit::compare(uint32_t netns, Namespace& space) {
+    const uint64_t told = pipeline_.tally().lifecycles(netns), before = space.counts.opens;
+    const uint64_t after = std::max(before, context::read_opens(proc_, space.pid).value_or(before));
+    if (space.is_new) {
+        const bool has_history = static_cast<double>(told) < least_ratio_of_new * static_cast<double>(before);
+        space.first_told = first_look_ || has_history ? told : 0;
+        space.first_counted = first_look_ || has_history ? std::clamp(told, before, after) : 0;
+    }
+    space.told = told - std::min(told, space.first_told);
+    space.counted = std::clamp(space.told + space.first_counted, before, after) - space.first_counted;
+}
+
+void Audit::leave(uint32_t netns, const Namespace& space) {
+    gone_told_ += space.told;
+    gone_counted_ += space.counted;
+    pipeline_.tally().forget(netns);
+}
+
+Result<> Audit::look() {
+    if (auto found = find_namespaces(); !found) return found;
+    if (auto found = find_open(); !found) return found;
+    std::erase_if(namespaces_, [this](const auto& entry) {
+        if (!entry.second.alive) leave(entry.first, entry.second);
+        return !entry.second.alive;
+    });
+    for (auto& [netns, space] : namespaces_)
+        compare(netns, space);
+    first_look_ = false;
+    return {};
+}
+
+void Audit::fill(v1::AgentReport& report) const {
+    uint64_t told = gone_told_, counted = gone_counted_;
+    for (const auto& [netns, space] : namespaces_) {
+        told += space.told;
+        counted += space.counted;
+    }
+    if (counted) report.set_capture_ratio(static_cast<double>(told) / static_cast<double>(counted));
+    fill_namespaces(report);
+    fill_destinations(report);
+}
+
+void Audit::fill_namespaces(v1::AgentReport& report) const {
+    std::vector<std::pair<uint32_t, const Namespace*>> all;
+    for (const auto& [netns, space] : namespaces_)
+        all.emplace_back(netns, &space);
+    const size_t shown = std::min(all.size(), most_namespaces);
+    std::ranges::partial_sort(all, all.begin() + static_cast<ptrdiff_t>(shown), std::greater{},
+                              [](const auto& entry) { return entry.second->counted; });
+    for (size_t i = 0; i < shown; ++i) {
+        const Namespace& space = *all[i].second;
+        v1::Namespace& told = *report.add_namespaces();
+        told.set_netns(all[i].first);
+        told.set_lifecycles_told(space.told);
+        told.set_lifecycles_counted(space.counted);
+        if (space.counts.time_wait) told.set_time_wait(*space.counts.time_wait);
+        if (space.counts.listen_overflows) told.set_listen_overflows(*space.counts.listen_overflows);
+        if (space.counts.listen_drops) told.set_listen_drops(*space.counts.listen_drops);
+        told.set_local_port_first(space.port_first);
+        told.set_local_port_last(space.port_last);
+    }
+    report.set_namespaces_untold(static_cast<uint32_t>(all.size() - shown));
+}
+
+void Audit::fill_destinations(v1::AgentReport& report) const {
+    auto uses = pipeline_.tally().destinations(boot_nanos());
+    const auto use_of = [this](const connections::DestinationUse& use) {
+        const auto space = namespaces_.find(use.destination.netns);
+        const double ports = space == namespaces_.end() ? 0
+                                                        : static_cast<double>(space->second.port_last) -
+                                                              space->second.port_first + 1;
+        return ports > 0 ? static_cast<double>(use.open + use.time_wait) / ports : 0;
+    };
+    const size_t shown = std::min(uses.size(), most_destinations);
+    std::ranges::partial_sort(uses, uses.begin() + static_cast<ptrdiff_t>(shown), std::greater{},
+                              [](const auto& use) { return use.open + use.time_wait; });
+    for (size_t i = 0; i < shown; ++i) {
+        const auto& [destination, open, time_wait] = uses[i];
+        v1::Destination& told = *report.add_destinations();
+        told.set_netns(destination.netns);
+        told.set_remote_address(encode::address_text(destination.remote, destination.ipv6, 0));
+        told.set_remote_port(destination.remote.port);
+        told.set_open(open);
+        told.set_time_wait(time_wait);
+        told.set_port_range_use(use_of(uses[i]));
+    }
+}
+
+}  // namespace tcptrail

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is open on this host at the moment, without tracing it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/capture/options.h"
+#include "bpf/abi/listener.h"
+#include "bpf/abi/record.h"
+
+namespace tcptrail::capture {
+
+class Programs;
+
+// Walks the kernel's own state. Where an agent traces the host, it tells the beginnings too, and connections
+// that no process holds; what else it does not know is found through the files of all processes.
+class Snapshot {
+public:
+    // Needs CAP_BPF and CAP_PERFMON; CAP_SYS_ADMIN to ask the agent.
+    static Result<std::unique_ptr<Snapshot>> take(const Options& options);
+    ~Snapshot();
+    Snapshot(const Snapshot&) = delete;
+    Snapshot& operator=(const Snapshot&) = delete;
+
+    // Each once. The record is valid only during the call; it is one of progress.
+    Result<> connections(const std::function<void(const tcptrail_record&)>& consumer);
+    Result<> listeners(const std::function<void(const tcptrail_listener_record&)>& consumer);
+
+    // Why no agent was asked; empty if one was.
+    const std::string& without_agent() const { return without_agent_; }
+    uint32_t hz() const;  // of jiffies; 0: not known
+    const std::vector<std::string>& reset_reasons() const;
+
+private:
+    Snapshot() = default;
+
+    std::unique_ptr<Programs> programs_;
+    std::string without_agent_;
+};
+
+}  // namespace tcptrail::capture

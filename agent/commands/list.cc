@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+
+#include "agent/base/clock.h"
+#include "agent/capture/snapshot.h"
+#include "agent/commands/command.h"
+#include "agent/commands/filter.h"
+#include "agent/connections/connections.h"
+#include "agent/connections/listener.h"
+#include "agent/context/context.h"
+#include "agent/context/host.h"
+#include "agent/encode/event.h"
+#include "agent/encode/listener.h"
+
+namespace tcptrail::commands {
+
+namespace {
+
+constexpr const char* examples = R"(
+Examples:
+  tcptrail list                                      every open connection, in all network namespaces
+  tcptrail list --process 'java*' -o wide            one program's, with more columns
+  tcptrail list --port 5432 -o jsonl | jq .idle_us   how long each connection to a database has been idle
+  tcptrail list --listening                          listeners and their queues
+
+While an agent runs, it tells when each connection began, and of connections that no process holds.
+Needs CAP_BPF and CAP_PERFMON; CAP_SYS_ADMIN to ask the agent.)";
+
+struct ListOptions {
+    ConfigOptions config;
+    FilterOptions filter;
+    encode::TextFormat format = encode::TextFormat::table;
+    bool listening = false;
+};
+
+// One walk over what is open, printed as it goes.
+class List {
+public:
+    List(const ListOptions& options, const Config& config, Filter filter)
+        : filter_(std::move(filter)),
+          host_(context::identify_host(config.context.proc, config.node)),
+          context_(config.context),
+          encoder_(host_),
+          writer_(options.format, stdout,
+                  options.listening ? encode::TextSubject::listeners : encode::TextSubject::open_connections),
+          listening_(options.listening) {}
+
+    Result<> print(capture::Snapshot& snapshot);
+
+private:
+    void show(const tcptrail_record& record);
+    void show(const tcptrail_listener_record& record);
+    // The reader of a pipe may be gone: no error, the rest is not wanted.
+    void keep(const Result<>& written) { closed_ |= !written; }
+
+    Filter filter_;
+    context::Host host_;
+    context::Context context_;
+    encode::EventEncoder encoder_;
+    encode::TextWriter writer_;
+    connections::Kernel kernel_;
+    bool listening_;
+    bool closed_ = false;
+};
+
+void List::show(const tcptrail_record& record) {
+    if (closed_) return;
+    const auto connection = connections::connection_of(record, kernel_, boot_to_unix_offset());
+    const auto& event = encoder_.encode(connection, context_.find(connection.owner), unix_nanos());
+    if (filter_.matches(event)) keep(writer_.write(event));
+}
+
+void List::show(const tcptrail_listener_record& record) {
+    if (closed_) return;
+    const auto listener = connections::listener_of(record, boot_to_unix_offset());
+    const v1::Listener message = encode::listener_message(listener, context_.find(listener.owner));
+    if (filter_.matches(message)) keep(writer_.write(message));
+}
+
+Result<> List::print(capture::Snapshot& snapshot) {
+    kernel_ = {snapshot.hz(), snapshot.reset_reasons()};
+    keep(writer_.header());
+    auto walked = listening_
+                      ? snapshot.listeners([this](const tcptrail_listener_record& record) { show(record); })
+                      : snapshot.connections([this](const tcptrail_record& record) { show(record); });
+    if (!closed_) keep(writer_.flush());
+    return walked;
+}
+
+}  // namespace
+
+void add_list(CLI::App& app, Action& action) {
+    auto options = std::make_shared<ListOptions>();
+    CLI::App* command = app.add_subcommand("list", "show the connections that are open now");
+    command->footer(examples);
+    command->add_flag("--listening", options->listening, "show listeners and their queues instead");
+    add_output_option(*command, options->format);
+    add_filter_options(*command, options->filter);
+    command->remove_option(command->get_option("--failed"));  // what failed is not open
+    add_config_options(*command, options->config);
+    command->callback([options, &action] {
+        action = [options]() -> Result<ExitCode> {
+            const auto config = load_config(options->config);
+            if (!config) return std::unexpected(config.error());
+            auto filter = Filter::make(options->filter);
+            if (!filter) return std::unexpected(std::move(filter.error()));
+            auto snapshot = capture::Snapshot::take(config->capture);
+            if (!snapshot) return std::unexpected(std::move(snapshot.error()));
+            List list(*options, *config, std::move(*filter));
+            if (auto printed = list.print(**snapshot); !printed)
+                return std::unexpected(std::move(printed.error()));
+            return ExitCode::ok;
+        };
+    });
+}
+
+}  // namespace tcptrail::commands

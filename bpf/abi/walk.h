@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the iterators write besides records: one element each. */
+#ifndef TCPTRAIL_ABI_WALK_H
+#define TCPTRAIL_ABI_WALK_H
+
+#include "bpf/abi/record.h"
+
+/* A connection that is still open: what the sweep leaves. */
+struct tcptrail_open {
+    __u8 remote[16];   /* network byte order; IPv4 in the first four */
+    __u32 netns;       /* inode */
+    __u16 remote_port; /* host byte order */
+    __u16 family;      /* 0: not established yet, its addresses are not known */
+    __u32 flags;       /* enum tcptrail_birth_flag */
+    __u8 role;         /* enum tcptrail_role */
+    __u8 pad[3];
+};
+
+/* A process and the network namespace that it is in. */
+struct tcptrail_task_netns {
+    __u64 netns_cookie; /* of the namespace, unique within a boot: inodes are used again */
+    __u32 pid;          /* thread group, initial pid namespace */
+    __u32 netns;        /* inode */
+    __u16 port_first;   /* net.ipv4.ip_local_port_range; both ends are included */
+    __u16 port_last;
+    __u32 pad;
+};
+
+TCPTRAIL_ASSERT_SIZE(tcptrail_open, 32);
+TCPTRAIL_ASSERT_SIZE(tcptrail_task_netns, 24);
+
+#endif

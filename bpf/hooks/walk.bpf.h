@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * iter/bpf_map_elem over `connections` and over `listeners`, iter/task: what is open now, for `list`, for
+ * PROGRESS events and for reports. What a walk finds it writes into the iterator's own file, which the agent
+ * reads as fast as it can use it: a walk never takes room from the ring.
+ *
+ * A socket is copied as a whole with bpf_probe_read_kernel(), and believed only if the cookie of the birth is
+ * in the copy and still in its place after it. The functions that read a socket in the hooks read the copy.
+ */
+#ifndef TCPTRAIL_HOOKS_WALK_BPF_H
+#define TCPTRAIL_HOOKS_WALK_BPF_H
+
+#include "bpf/hooks/sweep.bpf.h"
+#include "bpf/lib/emit.bpf.h"
+
+/* NULL when it is gone, or is another one by now. */
+static __always_inline const struct tcp_sock* walk_copy(struct walk_scratch* scratch, __u64 from,
+                                                        __u64 cookie) {
+    const struct tcp_sock* copy = (void*)scratch->socket;
+    const struct sock* sk = (void*)scratch->socket;
+    __u32 size = bpf_core_type_size(struct tcp_sock);
+
+    if (size > sizeof(scratch->socket)) return NULL;
+    if (bpf_probe_read_kernel(scratch->socket, size, (void*)from)) return NULL;
+    if (!cookie || (__u64)sk->__sk_common.skc_cookie.counter != cookie) return NULL;
+    if ((__u64)BPF_CORE_READ((struct sock*)from, __sk_common.skc_cookie.counter) != cookie) return NULL;
+    return copy;
+}
+
+static __always_inline struct walk_scratch* walk_scratch_of(void) {
+    __u32 zero = 0;
+
+    return bpf_map_lookup_elem(&walk_scratch, &zero);
+}
+
+/* Children that are not established yet have no addresses; ends that are not complete are told at once. */
+static __always_inline bool walk_wants(const struct tcptrail_birth* birth, __u64 now) {
+    __u64 told = birth->told_ns ? birth->told_ns : birth->opened_ns;
+
+    if (birth->flags & TCPTRAIL_BIRTH_ENDING) return false;
+    if (birth->state == TCP_SYN_RECV && !birth->established_ns) return false;
+    return !walk_untold_ns || (!(birth->flags & TCPTRAIL_BIRTH_IGNORED) && now - told >= walk_untold_ns);
+}
+
+static __always_inline int walk_connection(const struct bpf_iter__bpf_map_elem* ctx) {
+    struct tcptrail_birth* birth = ctx->value;
+    __u64 *key = ctx->key, now = bpf_ktime_get_boot_ns();
+    struct walk_scratch* scratch;
+    struct tcptrail_record* record;
+    const struct tcp_sock* tp;
+    const struct sock* sk;
+
+    if (!key || !birth || !walk_wants(birth, now)) return 0;
+    scratch = walk_scratch_of();
+    if (!scratch) return 0;
+    tp = walk_copy(scratch, *key, birth->cookie);
+    sk = (void*)tp;
+    if (!tp || sk->__sk_common.skc_state == TCP_CLOSE) return 0;
+    record = &scratch->record;
+    record->version = TCPTRAIL_RECORD_VERSION;
+    record->size = sizeof(*record);
+    record->flags = TCPTRAIL_RECORD_PROGRESS | read_socket_flags(sk, tp);
+    record->ended_ns = now;
+    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
+    record->birth.state = sk->__sk_common.skc_state;
+    read_socket(&record->socket, sk, tp);
+    if (compat_rto_count(tp, &record->socket.rto_count)) record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
+    /* Where there is no room for it this runs once more, after the next read(). */
+    if (!bpf_seq_write(ctx->meta->seq, record, sizeof(*record)) && walk_untold_ns) birth->told_ns = now;
+    return 0;
+}
+
+static __always_inline void walk_listen_addresses(struct tcptrail_addresses* to, const struct sock* sk,
+                                                  const struct tcp_sock* tp) {
+    to->family = sk->__sk_common.skc_family;
+    to->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+    to->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+    to->ifindex = sk->__sk_common.skc_bound_dev_if;
+    if (to->family == AF_INET)
+        *(__u32*)to->local = sk->__sk_common.skc_rcv_saddr;
+    else
+        bpf_probe_read_kernel(to->local, sizeof(to->local), &sk->__sk_common.skc_v6_rcv_saddr);
+}
+
+static __always_inline int walk_listener(const struct bpf_iter__bpf_map_elem* ctx) {
+    struct tcptrail_listener* listener = ctx->value;
+    struct tcptrail_listener_record record = {};
+    struct walk_scratch* scratch = walk_scratch_of();
+    const struct tcp_sock* tp;
+    const struct sock* sk;
+    __u64* key = ctx->key;
+
+    if (!key || !listener || !scratch) return 0;
+    tp = walk_copy(scratch, *key, listener->cookie);
+    sk = (void*)tp;
+    if (!tp || sk->__sk_common.skc_state != TCP_LISTEN) {
+        __u64 gone = *key;
+
+        /* The trace of a change comes before the change. */
+        if (!listener->opened_ns || bpf_ktime_get_boot_ns() - listener->opened_ns > SWEEP_BIRTH_NS)
+            bpf_map_delete_elem(&listeners, &gone);
+        return 0;
+    }
+    record.version = TCPTRAIL_RECORD_VERSION;
+    record.size = sizeof(record);
+    record.listener = *listener;
+    walk_listen_addresses(&record.addresses, sk, tp);
+    record.accept_queue = sk->sk_ack_backlog;
+    record.accept_queue_limit = sk->sk_max_ack_backlog;
+    record.syn_queue = tp->inet_conn.icsk_accept_queue.qlen.counter;
+    record.drops = sk->sk_drops.counter;
+    bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+    return 0;
+}
+
+/* Every process once, with its network namespace; those that are ending have none. */
+static __always_inline int walk_task(const struct bpf_iter__task* ctx) {
+    struct task_struct* task = ctx->task;
+    struct tcptrail_task_netns found = {};
+    struct net* net;
+
+    if (!task || task->pid != task->tgid || !task->nsproxy) return 0;
+    net = task->nsproxy->net_ns;
+    found.pid = task->tgid;
+    found.netns = net->ns.inum;
+    found.netns_cookie = net->net_cookie;
+    compat_port_range(net, &found.port_first, &found.port_last);
+    bpf_seq_write(ctx->meta->seq, &found, sizeof(found));
+    return 0;
+}
+
+#endif
