@@ -203,7 +203,7 @@ tidy_stamps := $(tidy_files:%=$(BUILD)/tidy/%.ok)
 buf_version := 1.75.0
 buf := $(BUILD)/buf/$(buf_version)/node_modules/.bin/buf
 
-check: check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-size ## all checks below
+check: check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size ## all checks below
 
 check-format: | $(packages) ## clang-format
 	$(say) FORMAT
@@ -237,6 +237,8 @@ check-spdx: ## licence lines
 check-abi: $(bpf_object) $(BUILD)/tests/tools/abi_layout ## bpf/abi as C, as C++ and in BTF: one layout
 	$(say) ABI
 	$(Q)tests/check/abi-layout $(bpf_object)
+check-verifier: $(program) ## what each program costs the verifier, by kernel (a report, not an error)
+	$(Q)tests/check/verifier-cost $(program)
 check-size: ## files that are longer than they should be (a report, not an error)
 	$(Q)tests/check/file-size $(all_files)
 
@@ -250,6 +252,6 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
 .PHONY: FORCE all run tests test test-unit test-kernel test-kafka test-vm bench-first-light kafka-up kafka-down test-trixie \
-	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-size clean help
+	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))

@@ -169,7 +169,8 @@ void Agent::watch_kafka() {
 
 void Agent::stop() {
     // Both look for ends that were missed.
-    if (auto looked = spool_ ? audit_->look() : pipeline_->sweep(); !looked) log_error(looked.error().message);
+    if (auto looked = spool_ ? audit_->look() : pipeline_->sweep(); !looked)
+        log_error(looked.error().message);
     if (auto stopped = pipeline_->stop(); !stopped) log_error(stopped.error().message);
     if (spool_) {
         report(v1::REPORT_REASON_STOP);

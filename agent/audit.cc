@@ -120,13 +120,6 @@ void Audit::fill_namespaces(v1::AgentReport& report) const {
 
 void Audit::fill_destinations(v1::AgentReport& report) const {
     auto uses = pipeline_.tally().destinations(boot_nanos());
-    const auto use_of = [this](const connections::DestinationUse& use) {
-        const auto space = namespaces_.find(use.destination.netns);
-        const double ports = space == namespaces_.end() ? 0
-                                                        : static_cast<double>(space->second.port_last) -
-                                                              space->second.port_first + 1;
-        return ports > 0 ? static_cast<double>(use.open + use.time_wait) / ports : 0;
-    };
     const size_t shown = std::min(uses.size(), most_destinations);
     std::ranges::partial_sort(uses, uses.begin() + static_cast<ptrdiff_t>(shown), std::greater{},
                               [](const auto& use) { return use.open + use.time_wait; });
@@ -138,7 +131,10 @@ void Audit::fill_destinations(v1::AgentReport& report) const {
         told.set_remote_port(destination.remote.port);
         told.set_open(open);
         told.set_time_wait(time_wait);
-        told.set_port_range_use(use_of(uses[i]));
+        const auto space = namespaces_.find(destination.netns);
+        if (space == namespaces_.end()) continue;
+        const uint32_t ports = space->second.port_last - space->second.port_first + 1;
+        told.set_port_range_use(static_cast<double>(open + time_wait) / ports);
     }
 }
 

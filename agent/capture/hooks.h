@@ -36,6 +36,9 @@ struct HookStatus {
     const HookPlan* plan = nullptr;
     bool attached = false;
     std::string problem;  // why it is not attached
+    // Instructions that the verifier looked at, the measure of its limit of a million. 0: not loaded, or a
+    // kernel before 5.16, which does not tell.
+    uint32_t verified_instructions = 0;
 };
 
 // What cannot be told, and why.

@@ -212,6 +212,7 @@ Result<> Programs::attach() {
         hook.attached = error == 0;
     }
     keep_one_means();
+    read_costs();
     for (const HookStatus& hook : hooks_)
         if (hook.plan->required && !hook.attached)
             return fail(std::string("cannot attach to ") + hook.plan->name + ": " + hook.problem,
@@ -338,6 +339,17 @@ Result<> Programs::borrow_maps_of_agent() {
     walk_connections_.insert(walk_connections_.begin(), std::move(connections));
     walk_listeners_.insert(walk_listeners_.begin(), std::move(listeners));
     return {};
+}
+
+void Programs::read_costs() {
+    for (HookStatus& hook : hooks_) {
+        bpf_prog_info info{};
+        uint32_t length = sizeof info;
+        const int fd =
+            bpf_program__fd(bpf_object__find_program_by_name(object_->obj, hook.plan->program));
+        if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0)
+            hook.verified_instructions = info.verified_insns;
+    }
 }
 
 Programs::Runs Programs::runs() const {

@@ -79,6 +79,7 @@ private:
     void choose(const Options& options, const KernelTypes& types,
                 const std::map<std::string, std::string>& refusals);
     int attach_one(HookStatus& hook);  // errno, or 0
+    void read_costs();
     Result<> attach();
     bool is_told_by_trampoline(const HookStatus& hook) const;
     void keep_one_means();

@@ -8,8 +8,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "agent/capture/programs.h"
+#include "agent/capture/capture.h"
 #include "agent/commands/command.h"
+#include "agent/commands/self_test.h"
 #include "agent/transmit/client.h"
 #include "agent/transmit/ping.h"
 #include "agent/transmit/topics.h"
@@ -141,19 +142,31 @@ void Host::ask_capabilities() {
     }
 }
 
+std::string cost_of(const capture::HookStatus& hook) {
+    if (!hook.verified_instructions) return "";
+    return ", " + std::to_string(hook.verified_instructions) + " instructions verified";
+}
+
 void Host::ask_hooks(const Config& config) {
-    const auto programs = capture::Programs::load(config.capture);
-    if (!programs) {
-        add("hooks", Status::failed, programs.error().message, programs.error().code);
+    SelfTest test;
+    capture::Options options = config.capture;
+    options.include_self = true;
+    const auto capture =
+        capture::Capture::start(options, [&](const tcptrail_record& record) { test.count(record); });
+    if (!capture) {
+        add("hooks", Status::failed, capture.error().message, capture.error().code);
         return;
     }
-    for (const capture::HookStatus& hook : (*programs)->hooks()) {
+    for (const capture::HookStatus& hook : (*capture)->hooks()) {
         const std::string gap =
             hook.plan->never_told ? std::string("; does not tell ") + hook.plan->never_told : "";
         add(hook.plan->name, hook.attached ? Status::ok : Status::warning,
-            hook.attached ? std::string("attached: ") + hook.plan->program + gap
+            hook.attached ? std::string("attached: ") + hook.plan->program + cost_of(hook) + gap
                           : std::string("cannot tell ") + hook.plan->missing_fact + ": " + hook.problem);
     }
+    const auto result = test.run(**capture);
+    add("capture", result && result->is_complete() ? Status::ok : Status::warning,
+        result ? result->text() : result.error().message);
 }
 
 void Host::ask_kafka(const Config& config) {

@@ -262,6 +262,53 @@ TEST_CASE("the agent's report names who was refused a port by bind()", "[kafka][
     CHECK(ours[0].at("count") == "3");
 }
 
+TEST_CASE("the agent's reports agree with the kernel's count", "[kafka][root]") {
+    if (no_root()) SKIP_TEST("needs root");
+    const Setting setting;
+    REQUIRE(setting.topics("create").status == 0);
+    auto command = setting.agent();
+    command.insert(command.end(), {"--set", "report.interval_secs=1"});
+    Process agent(command);
+    REQUIRE(is_tracing(agent));
+    const Truth truth = truth_of(run(generator(4000, 1000), seconds(60)));
+    require_stops(agent);
+
+    // The generator took four seconds: some reports came meanwhile.
+    size_t looks = 0, listening = 0, used = 0;
+    const auto reports = setting.reports();
+    for (const auto& report : reports) {
+        for (const auto& space : report.value("namespaces", nlohmann::json::array())) {
+            if (space["netns"] != truth.netns || !space.contains("lifecycles_counted")) continue;
+            ++looks;
+            const auto counted = std::stoull(space["lifecycles_counted"].get<std::string>());
+            const auto told = std::stoull(space["lifecycles_told"].get<std::string>());
+            INFO(told << " of " << counted);
+            CHECK(counted <= 2 * truth.connections);
+            // What no hook saw counts as not told (the blind spot).
+            CHECK(told >= counted - counted / 10);
+            CHECK(told <= counted);
+            CHECK(space["local_port_first"].get<int>() < space["local_port_last"].get<int>());
+        }
+        for (const auto& listener : report.value("listeners", nlohmann::json::array())) {
+            if (listener["netns"] != truth.netns) continue;
+            ++listening;
+            CHECK(listener["name"] == "generate");
+            CHECK(listener.contains("accept_queue_limit"));
+        }
+        for (const auto& destination : report.value("destinations", nlohmann::json::array())) {
+            // Without a share of the range its namespace is gone.
+            if (destination["netns"] != truth.netns || !destination.contains("port_range_use")) continue;
+            ++used;
+            CHECK(destination.contains("time_wait"));
+            CHECK(destination.value("port_range_use", 0.0) > 0);
+        }
+    }
+    CHECK(looks >= 2);
+    CHECK(listening >= 2);
+    CHECK(used >= 2);
+    CHECK(reports.back().value("capture_ratio", 0.0) > 0.9);
+}
+
 TEST_CASE("a missing topic is named, and its events wait until it is made", "[kafka][root]") {
     if (no_root()) SKIP_TEST("needs root");
     const Setting setting;

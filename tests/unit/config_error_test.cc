@@ -43,7 +43,8 @@ TEST_CASE("config errors: keys") {
     check({
         {"ndoe: x\n", "FILE:1: unknown key \"ndoe\"; did you mean node?"},
         {"xyzzy: x\n",
-         "FILE:1: unknown key \"xyzzy\"; allowed: a map of node, capture, connections, context, spool, kafka, output, "
+         "FILE:1: unknown key \"xyzzy\"; allowed: a map of node, capture, connections, context, spool, "
+         "kafka, output, "
          "report, log"},
         {"node: x\ncapture:\n  ring_byte: 4096\n",
          "FILE:3: unknown key \"capture.ring_byte\"; did you mean capture.ring_bytes?"},
@@ -58,10 +59,12 @@ TEST_CASE("config errors: keys") {
         {"capture.ring_bytes: 4096\n",
          "FILE:1: key \"capture.ring_bytes\" is written with dots; allowed: nested maps"},
         {"\"a\\nb\": 1\n",
-         "FILE:1: unknown key \"a\\nb\"; allowed: a map of node, capture, connections, context, spool, kafka, output, "
+         "FILE:1: unknown key \"a\\nb\"; allowed: a map of node, capture, connections, context, spool, "
+         "kafka, output, "
          "report, log"},
         {"<<: {node: x}\n",
-         "FILE:1: unknown key \"<<\"; allowed: a map of node, capture, connections, context, spool, kafka, output, "
+         "FILE:1: unknown key \"<<\"; allowed: a map of node, capture, connections, context, spool, kafka, "
+         "output, "
          "report, log"},
 
         {"node: x\nlog: {}\nnode: y\n",
@@ -80,10 +83,12 @@ TEST_CASE("config errors: keys") {
 TEST_CASE("config errors: one kind of value where another is wanted") {
     check({
         {"- node\n",
-         "FILE:1: the document is a list; allowed: a map of node, capture, connections, context, spool, kafka, output, "
+         "FILE:1: the document is a list; allowed: a map of node, capture, connections, context, spool, "
+         "kafka, output, "
          "report, log"},
         {"\nhello\n",
-         "FILE:2: the document is a single value; allowed: a map of node, capture, connections, context, spool, "
+         "FILE:2: the document is a single value; allowed: a map of node, capture, connections, context, "
+         "spool, "
          "kafka, output, report, log"},
         {"node: {name: x}\n", "FILE:1: node: is a map; allowed: 0 to 255 bytes, no control characters"},
         {"node: [x]\n", "FILE:1: node: is a list; allowed: 0 to 255 bytes, no control characters"},
@@ -344,7 +349,8 @@ TEST_CASE("config errors: aliases of aliases cost nothing") {
         yaml += "]\n";
     }
     CHECK(error_of(yaml) ==
-          "FILE:1: unknown key \"a0\"; allowed: a map of node, capture, connections, context, spool, kafka, output, "
+          "FILE:1: unknown key \"a0\"; allowed: a map of node, capture, connections, context, spool, kafka, "
+          "output, "
           "report, log");
 }
 
@@ -421,12 +427,14 @@ TEST_CASE("config errors: --set") {
         {"node", "--set node: has no value; allowed: key=value"},
         {"", "--set : has no value; allowed: key=value"},
         {"=x",
-         "--set : unknown key; allowed: node, capture, connections, context, spool, kafka, output, report, log, and what "
+         "--set : unknown key; allowed: node, capture, connections, context, spool, kafka, output, report, "
+         "log, and what "
          "is "
          "below them"},
         {"nod=x", "--set nod: unknown key; did you mean node?"},
         {"xyzzy=x",
-         "--set xyzzy: unknown key; allowed: node, capture, connections, context, spool, kafka, output, report, log, "
+         "--set xyzzy: unknown key; allowed: node, capture, connections, context, spool, kafka, output, "
+         "report, log, "
          "and what is below them"},
         {"ring_bytes=4096", "--set ring_bytes: unknown key; did you mean capture.ring_bytes?"},
         {"log={level: info}", "--set log: is a section; allowed: one of its keys, level, format"},

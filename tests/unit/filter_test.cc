@@ -226,7 +226,9 @@ TEST_CASE("filter: listeners", "[filter]") {
     listener.set_netns(7);
     listener.set_pid(77);
     listener.set_name("nginx");
-    const auto passes = [&](const FilterOptions& options) { return Filter::make(options)->matches(listener); };
+    const auto passes = [&](const FilterOptions& options) {
+        return Filter::make(options)->matches(listener);
+    };
     CHECK(passes({}));
     CHECK(passes({.processes = {"ngin*"}, .ports = {8080}}));
     CHECK_FALSE(passes({.ports = {8081}}));
