@@ -185,6 +185,9 @@ test-vm: $(program) $(BUILD)/tests/kernel-test ## the kernel tests on Linux 6.1 
 bench-first-light: all tests ## cost and completeness at full speed, beside tcplife
 	@tests/bench/first_light $(ARGS)
 
+bench-adopt: all ## how long it takes to adopt and to list 100,000 open ends
+	@tests/bench/adopt $(ARGS)
+
 kafka-up: | $(packages) ## start Apache Kafka on 127.0.0.1:9092, its files in build/kafka
 	@tests/kafka/broker up
 kafka-down: ## stop it
@@ -251,7 +254,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run tests test test-unit test-kernel test-kafka test-vm bench-first-light kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run tests test test-unit test-kernel test-kafka test-vm bench-first-light bench-adopt kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))

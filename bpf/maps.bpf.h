@@ -142,9 +142,11 @@ struct {
     __type(value, struct walk_scratch);
 } walk_scratch SEC(".maps");
 
-/* Never used: brings the record's type into the object's BTF, where a check compares it with abi/record.h. */
+/* Never used: bring the types of abi/ into the object's BTF, where a check compares them with the headers. */
 const struct tcptrail_record* record_type __attribute__((unused));
 const struct tcptrail_listener_record* listener_record_type __attribute__((unused));
+const struct tcptrail_open* open_type __attribute__((unused));
+const struct tcptrail_task_netns* task_netns_type __attribute__((unused));
 
 /* Settings: written by the user side before load. */
 const volatile struct tcptrail_config config = {.wake_shift = 21};

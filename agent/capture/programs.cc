@@ -345,8 +345,7 @@ void Programs::read_costs() {
     for (HookStatus& hook : hooks_) {
         bpf_prog_info info{};
         uint32_t length = sizeof info;
-        const int fd =
-            bpf_program__fd(bpf_object__find_program_by_name(object_->obj, hook.plan->program));
+        const int fd = bpf_program__fd(bpf_object__find_program_by_name(object_->obj, hook.plan->program));
         if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0)
             hook.verified_instructions = info.verified_insns;
     }

@@ -116,3 +116,42 @@ TEST_CASE("filters", "[kernel]") {
     CHECK(told_with({"--role", "server"}) == 5);
     CHECK(told_with({"--role", "client", "--netns", std::to_string(other.inode())}) == 2);
 }
+
+TEST_CASE("as nobody with CAP_BPF and CAP_PERFMON alone it tells, and says what it cannot", "[kernel]") {
+    scenario([] {
+        Netns net;
+        Observer observer(only(net), Privileges::nobody);
+        // Results of calls need tracefs where the kernel refuses trampolines; nothing else is missing.
+        INFO(observer.tracing_line());
+        const bool all = observer.tracing_line().find("nothing is missing") != std::string::npos;
+        if (!all) {
+            CHECK(observer.tracing_line().find("attempts that end before a SYN is sent") !=
+                  std::string::npos);
+            CHECK(observer.tracing_line().find("which process accepted") != std::string::npos);
+            CHECK(observer.tracing_line().find("tracefs") != std::string::npos);
+        }
+        Watch watch({&net}, observer);
+        Actor server(net, "plain-server");
+        Actor client(net, "plain-client");
+        const Connection c = establish(client, server, loopback(AF_INET));
+        exchange(client, server, c, 100, 200);
+        close_socket(client, c.client_fd);
+        close_after_peer(server, c.server_fd);
+        const Ends ends = watch.ends();
+        for (const Event* event : {&ends.client, &ends.server}) {
+            CHECK(event->text("outcome") == "OUTCOME_ESTABLISHED");
+            CHECK(event->partial.empty());
+            CHECK(event->has("connect_us"));
+            // /proc/PID/exe of others is CAP_SYS_PTRACE's.
+            CHECK_FALSE(event->has("process.executable"));
+        }
+        CHECK(ends.client.number("process.pid") == static_cast<uint64_t>(client.pid()));
+        CHECK(ends.client.text("end") == "END_LOCAL_CLOSE");
+        CHECK(ends.client.number("bytes_sent") == 100);
+        CHECK(ends.server.number("process.pid") == static_cast<uint64_t>(server.pid()));
+        CHECK(ends.server.has("accept_wait_us") == all);
+        const Summary summary = observer.stop(SIGINT);
+        CHECK(summary.exit_status == 0);
+        CHECK(summary.seen == summary.told + summary.lost);
+    });
+}

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What is open: `tcptrail list`, and the events of connections that last (case 41).
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 
 #include "tests/catch.h"
 #include "tests/kernel/actors.h"
+#include "tests/kernel/privileges.h"
 #include "tests/kernel/scenes.h"
 #include "tests/kernel/watch.h"
 
@@ -21,16 +21,11 @@ using namespace tcptrail::test;
 
 namespace {
 
-// linux/capability.h; <sys/capability.h> is not wanted for two numbers.
-constexpr int cap_perfmon = 38, cap_bpf = 39, cap_last = 40;
-
 struct Listing {
     int exit_status = -1;
     std::string errors;
     std::vector<Event> events;
 };
-
-enum class Caps { all, bpf_and_perfmon };
 
 std::string rest_of(std::FILE* file) {
     std::rewind(file);
@@ -41,7 +36,7 @@ std::string rest_of(std::FILE* file) {
 }
 
 // Runs `tcptrail list -o jsonl` with these arguments.
-Listing list(const std::vector<std::string>& arguments, Caps caps = Caps::all) {
+Listing list(const std::vector<std::string>& arguments, Privileges privileges = Privileges::root) {
     const char* const configured = std::getenv("TCPTRAIL");
     std::vector<std::string> words{configured != nullptr ? configured : "build/tcptrail", "list", "-o",
                                    "jsonl"};
@@ -59,10 +54,7 @@ Listing list(const std::vector<std::string>& arguments, Caps caps = Caps::all) {
     if (pid == 0) {
         dup2(fileno(output), STDOUT_FILENO);
         dup2(fileno(errors), STDERR_FILENO);
-        for (int cap = 0; caps == Caps::bpf_and_perfmon && cap <= cap_last; ++cap)
-            if (cap != cap_perfmon && cap != cap_bpf) prctl(PR_CAPBSET_DROP, cap);
-        execv(argv[0], argv.data());
-        _exit(127);
+        _exit(execute_as(privileges, argv));
     }
     int status = 0;
     REQUIRE(waitpid(pid, &status, 0) == pid);
@@ -178,7 +170,7 @@ TEST_CASE("list: without CAP_SYS_ADMIN no agent is asked, and ages are absent", 
     Actor server(net, "poor-server");
     Actor client(net, "poor-client");
     establish(client, server, loopback(AF_INET6));
-    const Listing listing = list(only(net), Caps::bpf_and_perfmon);
+    const Listing listing = list(only(net), Privileges::root_without_admin);
     INFO(listing.errors);
     REQUIRE(listing.exit_status == 0);
     REQUIRE(listing.events.size() == 2);

@@ -52,9 +52,9 @@ std::string read_from(int fd, size_t offset) {
 
 }  // namespace
 
-Observer::Observer(const std::vector<std::string>& arguments)
+Observer::Observer(const std::vector<std::string>& arguments, Privileges privileges)
     : output_(nameless_file()), errors_(nameless_file()) {
-    start(arguments);
+    start(arguments, privileges);
     constexpr const char* announcement = "tcptrail: tracing";
     for (int waited = 0;; waited += 10) {
         const std::string said = errors();
@@ -86,7 +86,7 @@ Observer::~Observer() {
     close(errors_);
 }
 
-void Observer::start(const std::vector<std::string>& arguments) {
+void Observer::start(const std::vector<std::string>& arguments, Privileges privileges) {
     const char* const configured = std::getenv("TCPTRAIL");
     const std::string binary = configured != nullptr ? configured : "build/tcptrail";
     std::vector<std::string> words{binary, "observe", "-o", "jsonl"};
@@ -104,8 +104,7 @@ void Observer::start(const std::vector<std::string>& arguments) {
     setpgid(0, 0);
     dup2(output_, STDOUT_FILENO);
     dup2(errors_, STDERR_FILENO);
-    execvp(argv[0], argv.data());
-    const std::string complaint = binary + ": " + std::strerror(errno) + "\n";
+    const std::string complaint = binary + ": " + std::strerror(execute_as(privileges, argv)) + "\n";
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, complaint.data(), complaint.size());
     _exit(127);
 }

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/kernel/privileges.h"
+
 namespace tcptrail::test {
 
 // The last line on standard error: "tcptrail: seen S = told T + lost L (reason N, …); …".
@@ -30,7 +32,8 @@ class Observer {
 public:
     // Starts $TCPTRAIL (default build/tcptrail) with `observe -o jsonl` and these arguments, and waits
     // for the line that says that the hooks are attached.
-    explicit Observer(const std::vector<std::string>& arguments = {});
+    explicit Observer(const std::vector<std::string>& arguments = {},
+                      Privileges privileges = Privileges::root);
     ~Observer();
     Observer(const Observer&) = delete;
     Observer& operator=(const Observer&) = delete;
@@ -55,7 +58,7 @@ public:
     bool running() const { return pid_ > 0; }
 
 private:
-    void start(const std::vector<std::string>& arguments);
+    void start(const std::vector<std::string>& arguments, Privileges privileges);
     std::string errors() const;  // all of its standard error
 
     pid_t pid_ = -1;

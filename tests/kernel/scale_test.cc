@@ -90,8 +90,15 @@ TEST_CASE("case 44: 20,000 connections open at once, then closed at once", "[ker
         client->start(close_all);
     for (auto& client : clients)
         REQUIRE(client->finish<int>() == 0);
+    // Each server waits for its client's end: on a slow machine loopback drops some, which come again later.
     for (auto& server : servers)
-        REQUIRE(server->call(close_all) == 0);
+        server->start([close_all] {
+            for (const int fd : held_sockets())
+                if (const int error = read_to_end(fd); error != 0) return error;
+            return close_all();
+        });
+    for (auto& server : servers)
+        REQUIRE(server->finish<int>() == 0);
 
     constexpr size_t expected = 2UL * pairs * each;
     REQUIRE(lifecycles(net) == expected);
