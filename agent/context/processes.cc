@@ -6,7 +6,7 @@
 #include <charconv>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <string>
 #include <system_error>
 
 #include "agent/context/container.h"
@@ -17,9 +17,13 @@ namespace {
 
 constexpr uint64_t nanos_per_second = 1'000'000'000;
 
+// What can be read of it. A process may end between open() and read(), which is an error then (ESRCH):
+// getline() takes it for the end of the file, where an iterator would throw.
 std::string read_file(const std::string& path) {
     std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    std::string text;
+    std::getline(file, text, '\0');
+    return text;
 }
 
 // Field 22 of /proc/<pid>/stat, clock ticks since boot; 0 when it cannot be read. The name, field 2, may

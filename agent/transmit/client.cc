@@ -7,7 +7,6 @@
 #include <cctype>
 #include <cerrno>
 #include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "agent/base/thread.h"
@@ -70,7 +69,8 @@ Result<> set(rd_kafka_conf_t* conf, const std::string& property, const std::stri
 
 Result<std::string> read_property_file(const std::string& property, const std::string& path) {
     std::ifstream file(path, std::ios::binary);
-    std::string value{std::istreambuf_iterator<char>(file), {}};
+    std::string value;
+    std::getline(file, value, '\0');  // an iterator would throw what read() refuses
     if (!file.is_open() || file.bad()) {
         auto problem =
             fail_errno(fmt::format("kafka.property_files: {}: cannot read {}", property, path), errno);

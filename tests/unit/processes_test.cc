@@ -131,6 +131,19 @@ TEST_CASE("processes: one that is gone", "[unit]") {
     }
 }
 
+TEST_CASE("processes: one that ends while its files are read", "[unit]") {
+    // Like those of a process that has ended, a folder can be opened, but read() refuses.
+    for (const std::string file : {"stat", "cgroup", "status"}) {
+        INFO(file);
+        const Proc proc;
+        proc.add(42, 5000, "/usr/bin/curl");
+        fs::remove(proc.path() + "/42/" + file);
+        fs::create_directory(proc.path() + "/42/" + file);
+        const std::string expected = file == "stat" ? "" : "/usr/bin/curl";
+        CHECK(Processes(proc.path(), 8).find(42, ns_of(5000), "curl").executable == expected);
+    }
+}
+
 TEST_CASE("processes: what was read once is remembered", "[unit]") {
     const Proc proc;
     proc.add(42, 5000, "/usr/bin/first");

@@ -242,6 +242,10 @@ TEST_CASE("a property that cannot be is named with its value") {
         CHECK_THAT(error(),
                    ContainsSubstring("sasl.password: cannot read /nonexistent/password: No such file"));
     }
+    SECTION("a file that can be opened but not read") {
+        options.property_files["sasl.password"] = "/tmp";
+        CHECK_THAT(error(), ContainsSubstring("sasl.password: cannot read /tmp"));
+    }
 }
 
 TEST_CASE("the user's properties win over the defaults") {
