@@ -120,8 +120,13 @@ struct sock_common {
 
 struct socket;
 
+typedef struct {
+    int owned;
+} socket_lock_t;
+
 struct sock {
     struct sock_common __sk_common;
+    socket_lock_t sk_lock;
     int sk_err;
     int sk_err_soft;
     __u16 sk_protocol;
@@ -151,6 +156,7 @@ struct inet_connection_sock {
     const struct tcp_congestion_ops* icsk_ca_ops;
     struct request_sock_queue icsk_accept_queue;
     __u8 icsk_ca_state : 5;
+    __u8 icsk_pending;
     struct {
         __u32 lrcvtime;
     } icsk_ack;

@@ -51,7 +51,8 @@ constexpr OutcomeRule outcome_rules[] = {
     // connect() itself took the attempt back before a SYN left: there was no port to send it from.
     {[](const Facts& f) { return f.role == Role::client && !f.syn_was_sent && !f.application_closed; },
      Outcome::no_local_port},
-    {[](const Facts& f) { return f.role == Role::client; }, Outcome::abandoned},
+    {[](const Facts& f) { return f.role == Role::client && (f.application_closed || f.ended_by_call); },
+     Outcome::abandoned},
     {[](const Facts&) { return true; }, Outcome::other},
 };
 
@@ -94,6 +95,7 @@ Facts facts_of(const tcptrail_record& record) {
     if (!f.error && !f.established) f.error = birth.reported_error;
     f.syn_was_sent = socket.segments_out != 0;
     f.application_closed = socket.shutdown != 0;
+    f.ended_by_call = birth.ended_by.pid != 0;
     f.local_abort = birth.flags & TCPTRAIL_BIRTH_ENDING;
     if (birth.reset_state == birth.state) f.reset = static_cast<ResetDirection>(birth.reset_direction);
     f.fin_received = record.flags & TCPTRAIL_RECORD_FIN_RECEIVED;

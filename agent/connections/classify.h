@@ -20,6 +20,7 @@ struct Facts {
     int error = 0;  // sk_err; of an attempt also what was reported before
     bool syn_was_sent = false;
     bool application_closed = false;  // close() or shutdown() of both directions came before the end
+    bool ended_by_call = false;       // of a process: known which
     bool local_abort = false;         // CLOSE without the peer's doing: the reset comes from here
     ResetDirection reset = ResetDirection::unspecified;  // one in the last state
     bool fin_received = false;

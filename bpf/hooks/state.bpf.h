@@ -133,9 +133,22 @@ static __always_inline void state_remember_failure(struct sock* sk, int from) {
     bpf_map_update_elem(&failed_attempts, &key, &attempt, BPF_ANY);
 }
 
+/*
+ * The errno with which the kernel ended an attempt although sk_err is 0: the application asked for it
+ * (SO_ERROR takes no lock) between the error and this change. What ends an attempt of its own accord holds
+ * the lock as its user; a reset, a timer and ICMP do not. Of an ICMP message the errno is not known: 0.
+ */
+static __always_inline int state_fetched_error(const struct sock* sk, const struct tcp_sock* tp,
+                                               const struct tcptrail_birth* birth) {
+    if (birth->reset_direction == TCPTRAIL_RESET_RECEIVED) return ECONNREFUSED;
+    if (tp->inet_conn.icsk_pending) return 0; /* the timer that would send the SYN again still runs */
+    return sk->sk_err_soft ? sk->sk_err_soft : ETIMEDOUT;
+}
+
 static __always_inline void state_close(struct sock* sk, const struct tcp_sock* tp, int from) {
     struct tcptrail_birth* birth = store_find(sk);
     __u64 now = bpf_ktime_get_boot_ns();
+    bool given_up = false;
 
     state_remember_failure(sk, from);
     if (!birth) {
@@ -144,10 +157,18 @@ static __always_inline void state_close(struct sock* sk, const struct tcp_sock* 
     }
     state_take_cookie(birth, sk);
     if (birth->state != from) birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
+    if (from == TCP_SYN_SENT) {
+        int error = sk->sk_err; /* may be gone before the record is filled */
+
+        given_up = !error && sk->sk_lock.owned;
+        if (error)
+            birth->reported_error = error;
+        else if (!given_up && !birth->reported_error)
+            birth->reported_error = state_fetched_error(sk, tp, birth);
+    }
     bool aborted = state_is_local_abort(sk, birth, from);
     /* Abandoned, aborted or killed (ss -K): this runs in the call that did it. */
-    if (aborted || (from == TCP_SYN_SENT && !sk->sk_err) || sk->sk_err == ECONNABORTED)
-        owner_set_current_actor(&birth->ended_by);
+    if (aborted || given_up || sk->sk_err == ECONNABORTED) owner_set_current_actor(&birth->ended_by);
     store_state(birth, TCP_CLOSE, now);
     birth->state = from;
     if (aborted) {

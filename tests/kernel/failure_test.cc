@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Attempts that were not established: cases 5 to 13.
+#include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -23,6 +25,13 @@ namespace {
 
 constexpr uint64_t minute_us = 60'000'000;
 constexpr uint16_t nobody = 99;  // a port on which no one listens
+
+void stay_on_processor(int number) {
+    cpu_set_t processors;
+    CPU_ZERO(&processors);
+    CPU_SET(number, &processors);
+    sched_setaffinity(0, sizeof processors, &processors);
+}
 
 }  // namespace
 
@@ -111,6 +120,54 @@ TEST_CASE("case 6: the timeouts of an unanswered SYN are counted", "[kernel]") {
             CHECK(told.number("rto_count") == wire.rules().tcp_to_server - 1);
         else
             CHECK_FALSE(told.has("rto_count"));
+    });
+}
+
+TEST_CASE("case 6: the application asks for the error while the kernel gives up", "[kernel]") {
+    // SO_ERROR takes no lock: it can take the error away before the socket is closed.
+    constexpr int attempts = 200;
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2) SKIP_TEST("one processor: nobody can ask meanwhile");
+    scenario([=] {
+        Netns net;
+        net.sysctl("net.ipv4.tcp_syn_retries", "1");
+        // What goes to loopback without being local is discarded in silence.
+        net.ip("route add 10.90.0.0/16 dev lo src 127.0.0.1");
+        Watch watch{&net};
+        Actor client(net, "asking-client");
+        const Endpoint to = endpoint("10.90.0.1", 80);
+        const int timed_out = client.call([=] {
+            int sockets[attempts];
+            const unsigned patience_ms = 1500;
+            stay_on_processor(0);  // where the timers will fire
+            for (int& fd : sockets) {
+                fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+                setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience_ms, sizeof patience_ms);
+                if (connect(fd, to.address(), to.length) == 0 || errno != EINPROGRESS) return -errno;
+            }
+            stay_on_processor(1);
+            int count = 0;
+            // In the order in which the kernel gives them up.
+            for (const int fd : sockets) {
+                int error = 0;
+                while (error == 0) {
+                    socklen_t size = sizeof error;
+                    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+                }
+                if (error == ETIMEDOUT) ++count;
+            }
+            for (const int fd : sockets)
+                close(fd);
+            return count;
+        });
+        REQUIRE(timed_out == attempts);
+
+        int wrong = 0;
+        for (const Event& told : watch.closed(attempts)) {
+            const bool right = told.text("outcome") == "OUTCOME_TIMED_OUT" &&
+                               told.number("error_number") == ETIMEDOUT && !told.has("ended_by.pid");
+            if (!right) ++wrong;
+        }
+        CHECK(wrong == 0);
     });
 }
 

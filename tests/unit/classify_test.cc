@@ -77,6 +77,15 @@ TEST_CASE("classify: attempts that were not established", "[unit]") {
         record.socket.shutdown = 3;
         CHECK(judge(record).outcome == Outcome::host_unreachable);
     }
+    SECTION("given up by a disconnect, which is not a close()") {
+        record.birth.ended_by.pid = 4321;
+        CHECK(judge(record) == Verdict{Outcome::abandoned, End::not_established, 0});
+    }
+    SECTION("no errno, but nobody gave up: it was fetched before the end") {
+        CHECK(judge(record) == Verdict{Outcome::other, End::not_established, 0});
+        record.birth.reported_error = ETIMEDOUT;
+        CHECK(judge(record) == Verdict{Outcome::timed_out, End::not_established, ETIMEDOUT});
+    }
     SECTION("no port to send a SYN from") {
         record.socket.segments_out = 0;
         record.birth.addresses.local_port = 0;
