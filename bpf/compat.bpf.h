@@ -15,9 +15,21 @@ static __always_inline bool compat_rto_count(const struct tcp_sock* tp, __u32* c
     return true;
 }
 
-/* tcp_sock.is_mptcp: only where the kernel is built with CONFIG_MPTCP. */
+/*
+ * What MPTCP knows of one of its subflows, or NULL. Only where the kernel is built with CONFIG_MPTCP. A
+ * client's socket stays a subflow after it has fallen back to TCP.
+ */
+static __always_inline const struct mptcp_subflow_context* compat_subflow(const struct tcp_sock* tp) {
+    if (!bpf_core_field_exists(tp->is_mptcp) || !tp->is_mptcp) return NULL;
+    return tp->inet_conn.icsk_ulp_data;
+}
+
+/* Whether both ends agreed on MPTCP. */
 static __always_inline bool compat_is_mptcp(const struct tcp_sock* tp) {
-    return bpf_core_field_exists(tp->is_mptcp) && tp->is_mptcp;
+    const struct mptcp_subflow_context* subflow = compat_subflow(tp);
+
+    return subflow && (BPF_CORE_READ_BITFIELD_PROBED(subflow, mp_capable) ||
+                       BPF_CORE_READ_BITFIELD_PROBED(subflow, mp_join));
 }
 
 /* tcp_sock.chrono_type: a bit field until Linux 6.8 (d5fed5addb2b), a byte from then on. */

@@ -157,6 +157,7 @@ struct inet_connection_sock {
     struct request_sock_queue icsk_accept_queue;
     __u8 icsk_ca_state : 5;
     __u8 icsk_pending;
+    void* icsk_ulp_data;
     struct {
         __u32 lrcvtime;
     } icsk_ack;
@@ -221,6 +222,11 @@ struct tcp_sock {
 
 struct sk_buff {
     unsigned int len;
+};
+
+struct mptcp_subflow_context {
+    __u32 mp_capable : 1;
+    __u32 mp_join : 1;
 };
 
 struct request_sock;
