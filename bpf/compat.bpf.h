@@ -32,6 +32,14 @@ static __always_inline bool compat_is_mptcp(const struct tcp_sock* tp) {
                        BPF_CORE_READ_BITFIELD_PROBED(subflow, mp_join));
 }
 
+/* The first of the subflows that `tp` is one of; NULL when it is freed. */
+static __always_inline const struct sock* compat_first_subflow(const struct tcp_sock* tp) {
+    const struct mptcp_subflow_context* subflow = compat_subflow(tp);
+    const struct mptcp_sock* whole = subflow ? (const void*)BPF_CORE_READ(subflow, conn) : NULL;
+
+    return whole ? BPF_CORE_READ(whole, first) : NULL;
+}
+
 /* tcp_sock.chrono_type: a bit field until Linux 6.8 (d5fed5addb2b), a byte from then on. */
 static __always_inline __u32 compat_chrono_type(const struct tcp_sock* tp) {
     return BPF_CORE_READ_BITFIELD(tp, chrono_type);

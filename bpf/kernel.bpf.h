@@ -224,9 +224,14 @@ struct sk_buff {
     unsigned int len;
 };
 
+struct mptcp_sock {
+    struct sock* first;
+};
+
 struct mptcp_subflow_context {
     __u32 mp_capable : 1;
     __u32 mp_join : 1;
+    struct sock* conn;
 };
 
 struct request_sock;

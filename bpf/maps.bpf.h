@@ -151,8 +151,11 @@ const struct tcptrail_task_netns* task_netns_type __attribute__((unused));
 /* Settings: written by the user side before load. */
 const volatile struct tcptrail_config config = {.wake_shift = 21};
 
-/* The agent's own thread group in the initial pid namespace: written by hooks/scan, which it runs. */
-__u32 self_tgid = 0;
+/*
+ * The agent's own thread group in the initial pid namespace: written by hooks/scan, which it runs. Before that
+ * nobody's, nor 0, which is an owner that is not known.
+ */
+__u32 self_tgid = ~0u;
 
 /* hooks/scan: 1 listeners, 2 connections; set by the user side before each pass. */
 __u32 scan_pass = 0;

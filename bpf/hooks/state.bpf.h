@@ -30,6 +30,14 @@ static __always_inline void state_insert(__u64 key, const struct tcptrail_birth*
     count(error ? TCPTRAIL_BIRTHS_NOT_STORED : counter);
 }
 
+/* MPTCP opens further subflows from a worker. They are whose the first one is, as long as that is open. */
+static __always_inline void state_inherit_owner(struct tcptrail_owner* to, const struct tcp_sock* tp) {
+    const struct sock* first = compat_first_subflow(tp);
+    struct tcptrail_birth* birth = first ? store_find(first) : NULL;
+
+    if (birth) *to = birth->owner;
+}
+
 static __always_inline void state_connect(struct sock* sk, const struct tcp_sock* tp) {
     struct tcptrail_birth birth = {};
     __u64 now = bpf_ktime_get_boot_ns();
@@ -38,6 +46,7 @@ static __always_inline void state_connect(struct sock* sk, const struct tcp_sock
     birth.opened_ns = now;
     birth.role = TCPTRAIL_ROLE_CLIENT;
     owner_set_current(&birth.owner, sk, TCPTRAIL_OWNER_CONNECT);
+    if (!birth.owner.actor.pid) state_inherit_owner(&birth.owner, tp);
     if (birth.owner.actor.pid == self_tgid && !config.include_self) birth.flags = TCPTRAIL_BIRTH_IGNORED;
     read_addresses(&birth.addresses, sk, tp);
     store_state(&birth, TCP_SYN_SENT, now);

@@ -32,17 +32,23 @@ static __always_inline void owner_set_process(struct tcptrail_owner* to, __u32 s
     to->source = source;
 }
 
-static __always_inline void owner_set_current_actor(struct tcptrail_actor* to) {
-    struct task_struct* task = bpf_get_current_task_btf();
+/*
+ * `current` is a thread of the kernel's own, and the call nobody's: MPTCP opens and closes subflows from a
+ * worker, as network file systems do.
+ */
+static __always_inline bool owner_is_kernel(void) {
+    return bpf_get_current_task_btf()->flags & PF_KTHREAD;
+}
 
-    if (task->flags & PF_KTHREAD) return; /* MPTCP closes from a worker: nobody's call */
-    owner_set_actor(to, task);
+static __always_inline void owner_set_current_actor(struct tcptrail_actor* to) {
+    if (owner_is_kernel()) return;
+    owner_set_actor(to, bpf_get_current_task_btf());
     to->uid = (__u32)bpf_get_current_uid_gid();
 }
 
 static __always_inline void owner_set_current(struct tcptrail_owner* to, const struct sock* sk,
                                               __u32 source) {
-    owner_set_process(to, source);
+    if (!owner_is_kernel()) owner_set_process(to, source);
     to->cgroup_id = compat_cgroup_id(sk);
 }
 
