@@ -40,6 +40,14 @@ static __always_inline const struct sock* compat_first_subflow(const struct tcp_
     return whole ? BPF_CORE_READ(whole, first) : NULL;
 }
 
+/* The TCP socket that a process holds through `sk`: of an MPTCP socket its first subflow. */
+static __always_inline const struct sock* compat_held_socket(const struct sock* sk) {
+    const struct mptcp_sock* whole = (const void*)sk;
+
+    if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_MPTCP) return sk;
+    return bpf_core_field_exists(whole->first) ? BPF_CORE_READ(whole, first) : NULL;
+}
+
 /* tcp_sock.chrono_type: a bit field until Linux 6.8 (d5fed5addb2b), a byte from then on. */
 static __always_inline __u32 compat_chrono_type(const struct tcp_sock* tp) {
     return BPF_CORE_READ_BITFIELD(tp, chrono_type);

@@ -16,6 +16,7 @@
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
+#define IPPROTO_MPTCP 262
 #define ERESTARTSYS 512 /* and above: the kernel's own, never seen by an application */
 #define TCP_NAGLE_OFF 1
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */

@@ -26,12 +26,11 @@ static __always_inline __u64 call_cookie_of(const struct sock* sk) {
 /* `sk` may have ended meanwhile, and its address be another's: nothing is written that was not compared. */
 static __always_inline int call_accepted(const struct sock* sk) {
     struct tcptrail_birth* birth = sk ? store_find(sk) : NULL;
-    struct task_struct* task = bpf_get_current_task_btf();
     struct tcptrail_owner owner = {};
 
     if (!birth || birth->accepted_ns) return 0;
     if (birth->cookie && birth->cookie != call_cookie_of(sk)) return 0;
-    if (!(task->flags & PF_KTHREAD)) {            /* in-kernel servers and SMC accept for somebody else */
+    if (!owner_is_kernel()) {                     /* in-kernel servers and SMC accept for somebody else */
         owner.cgroup_id = birth->owner.cgroup_id; /* the socket's own */
         owner_set_process(&owner, TCPTRAIL_OWNER_ACCEPT);
         birth->owner = owner;
@@ -210,7 +209,7 @@ static __always_inline int call_accept_exits(long result) {
     struct file* file = call_file_of((int)result);
     struct socket* socket = file ? BPF_CORE_READ(file, private_data) : NULL;
 
-    return socket ? call_accepted(BPF_CORE_READ(socket, sk)) : 0;
+    return socket ? call_accepted(compat_held_socket(BPF_CORE_READ(socket, sk))) : 0;
 }
 
 /* NULL where it is no socket: only a socket points back at its file. */
