@@ -3,16 +3,18 @@
 
 #include <charconv>
 #include <fstream>
-#include <iterator>
 #include <vector>
 
 namespace tcptrail::context {
 
 namespace {
 
+// A process that ends between open() and read() makes read() fail: getline() takes that for the end of the file.
 std::string content_of(const std::string& path) {
     std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
+    std::string text;
+    std::getline(file, text, '\0');
+    return text;
 }
 
 std::string net_file(const std::string& proc, uint32_t pid, const char* name) {
