@@ -267,6 +267,39 @@ TEST_CASE("case 41: a connection that lasts is told of while it does", "[kernel]
     }
 }
 
+TEST_CASE("case 32: the agent restarts while a connection is open", "[kernel]") {
+    scenario([] {
+        Netns net;
+        Actor server(net, "steady-server");
+        Actor client(net, "steady-client");
+        Observer first(only(net));
+        const Connection c = establish(client, server, loopback(AF_INET));
+        exchange(client, server, c, 100, 200);
+        const Summary summary = first.stop(SIGTERM);
+        CHECK(summary.seen == summary.told + summary.lost);
+        size_t offset = 0;
+        CHECK(first.lines_from(offset).empty());
+
+        Observer second(only(net));
+        Watch watch({&net}, second);
+        exchange(client, server, c, 1, 2);
+        close_socket(client, c.client_fd);
+        close_after_peer(server, c.server_fd);
+        const Ends ends = watch.ends();
+        for (const Event* event : {&ends.client, &ends.server}) {
+            CHECK(event->partial == std::vector<std::string>{"PARTIAL_BEGAN_BEFORE_CAPTURE"});
+            CHECK(event->text("process.source") == "OWNER_SOURCE_SCAN");
+            CHECK_FALSE(event->has("connect_us"));
+            CHECK_FALSE(event->has("opened_unix_nanos"));
+        }
+        CHECK(ends.client.number("process.pid") == static_cast<uint64_t>(client.pid()));
+        CHECK(ends.client.number("bytes_sent") == 101);
+        CHECK(ends.client.text("end") == "END_LOCAL_CLOSE");
+        CHECK(ends.server.number("process.pid") == static_cast<uint64_t>(server.pid()));
+        CHECK(ends.server.text("end") == "END_REMOTE_CLOSE");
+    });
+}
+
 TEST_CASE("a connection is told of when it is established, if that is wanted", "[kernel]") {
     Netns net;
     std::vector<std::string> arguments = only(net);
