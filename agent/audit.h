@@ -28,6 +28,12 @@ public:
     // Writes what the last look found: namespaces, capture_ratio, destinations.
     void fill(v1::AgentReport& report) const;
 
+    // What the kernel counts for a namespace, as of the last look; null where it is not known.
+    const context::NamespaceCounts* counts_of(uint32_t netns) const {
+        const auto known = namespaces_.find(netns);
+        return known == namespaces_.end() ? nullptr : &known->second.counts;
+    }
+
 private:
     struct Namespace {
         uint64_t cookie = 0;

@@ -100,12 +100,13 @@ void set_bind_failures(v1::AgentReport& report, const capture::Capture& capture)
 }
 
 // Those with drops or a full queue first, then by what waits.
-void set_listeners(v1::AgentReport& report, Pipeline& pipeline) {
+void set_listeners(v1::AgentReport& report, Pipeline& pipeline, const Audit& audit) {
     std::vector<v1::Listener> all;
     const uint64_t boot_to_unix = boot_to_unix_offset();
     const auto walked = pipeline.capture().listeners([&](const tcptrail_listener_record& record) {
         const auto listener = connections::listener_of(record, boot_to_unix);
-        all.push_back(encode::listener_message(listener, pipeline.context().find(listener.owner)));
+        all.push_back(encode::listener_message(listener, pipeline.context().find(listener.owner),
+                                               audit.counts_of(listener.netns)));
     });
     if (!walked) return;
     const size_t shown = std::min(all.size(), most_listeners);
@@ -156,7 +157,7 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStat
     set_hooks(report, capture);
     set_stages(report, pipeline_, spool, transmit);
     set_bind_failures(report, capture);
-    set_listeners(report, pipeline_);
+    set_listeners(report, pipeline_, audit_);
     audit_.fill(report);
     report.set_ring_bytes(capture.ring_bytes());
     report.set_spool_bytes(spool.held_bytes);

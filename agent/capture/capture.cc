@@ -93,12 +93,7 @@ Result<> Capture::listeners(const ListenerConsumer& consumer) {
 }
 
 Result<std::vector<tcptrail_task_netns>> Capture::tasks() {
-    std::vector<tcptrail_task_netns> all;
-    auto done = programs_->walk_tasks([&](std::span<const std::byte> element) {
-        std::memcpy(&all.emplace_back(), element.data(), sizeof all.back());
-    });
-    if (!done) return std::unexpected(std::move(done.error()));
-    return all;
+    return programs_->tasks();
 }
 
 Result<KernelCounts> Capture::counts() const {

@@ -320,9 +320,15 @@ Result<> Programs::walk_listeners(const ElementConsumer& consumer) {
     return {};
 }
 
-Result<> Programs::walk_tasks(const ElementConsumer& consumer) {
-    if (!walk_tasks_) return {};
-    return run_iterator(walk_tasks_.get(), "walking the processes", sizeof(tcptrail_task_netns), consumer);
+Result<std::vector<tcptrail_task_netns>> Programs::tasks() {
+    std::vector<tcptrail_task_netns> all;
+    if (!walk_tasks_) return all;
+    auto walked = run_iterator(walk_tasks_.get(), "walking the processes", sizeof(tcptrail_task_netns),
+                               [&](std::span<const std::byte> element) {
+                                   memcpy(&all.emplace_back(), element.data(), sizeof all.back());
+                               });
+    if (!walked) return std::unexpected(std::move(walked.error()));
+    return all;
 }
 
 Result<> Programs::borrow_maps_of_agent() {

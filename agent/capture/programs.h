@@ -10,6 +10,7 @@
 #include "agent/capture/hooks.h"
 #include "agent/capture/iterator.h"
 #include "agent/capture/options.h"
+#include "bpf/abi/walk.h"
 
 struct tcptrail_bpf;
 struct bpf_link;
@@ -43,8 +44,8 @@ public:
     Result<> walk_connections(uint64_t untold_ns, const ElementConsumer& consumer,
                               const BetweenReads& between = nullptr);
     Result<> walk_listeners(const ElementConsumer& consumer);
-    // A tcptrail_task_netns for each process.
-    Result<> walk_tasks(const ElementConsumer& consumer);
+    // Each process with its network namespace.
+    Result<std::vector<tcptrail_task_netns>> tasks();
     // From now on also walks, before its own, over the maps of the agent that traces this host: it saw the
     // beginnings. What is in both comes twice. Fails with ENOENT's words when there is no agent.
     Result<> borrow_maps_of_agent();

@@ -54,6 +54,10 @@ Result<> Snapshot::listeners(const std::function<void(const tcptrail_listener_re
     return walked ? result : walked;
 }
 
+Result<std::vector<tcptrail_task_netns>> Snapshot::tasks() {
+    return programs_->tasks();
+}
+
 uint32_t Snapshot::hz() const {
     return kernel_hz();
 }

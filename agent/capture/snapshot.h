@@ -14,6 +14,7 @@
 #include "agent/capture/options.h"
 #include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
+#include "bpf/abi/walk.h"
 
 namespace tcptrail::capture {
 
@@ -32,6 +33,9 @@ public:
     // Each once. The record is valid only during the call; it is one of progress.
     Result<> connections(const std::function<void(const tcptrail_record&)>& consumer);
     Result<> listeners(const std::function<void(const tcptrail_listener_record&)>& consumer);
+
+    // Each process with its network namespace.
+    Result<std::vector<tcptrail_task_netns>> tasks();
 
     // Why no agent was asked; empty if one was.
     const std::string& without_agent() const { return without_agent_; }

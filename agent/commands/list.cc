@@ -4,6 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
+#include <string>
+#include <unordered_map>
 
 #include "agent/base/clock.h"
 #include "agent/capture/snapshot.h"
@@ -13,6 +15,7 @@
 #include "agent/connections/listener.h"
 #include "agent/context/context.h"
 #include "agent/context/host.h"
+#include "agent/context/namespaces.h"
 #include "agent/encode/event.h"
 #include "agent/encode/listener.h"
 
@@ -42,6 +45,7 @@ class List {
 public:
     List(const ListOptions& options, const Config& config, Filter filter)
         : filter_(std::move(filter)),
+          proc_(config.context.proc),
           host_(context::identify_host(config.context.proc, config.node)),
           context_(config.context),
           encoder_(host_),
@@ -57,7 +61,11 @@ private:
     // The reader of a pipe may be gone: no error, the rest is not wanted.
     void keep(const Result<>& written) { closed_ |= !written; }
 
+    Result<> read_counts(capture::Snapshot& snapshot);
+
     Filter filter_;
+    std::string proc_;
+    std::unordered_map<uint32_t, context::NamespaceCounts> counts_;  // by namespace
     context::Host host_;
     context::Context context_;
     encode::EventEncoder encoder_;
@@ -77,12 +85,26 @@ void List::show(const tcptrail_record& record) {
 void List::show(const tcptrail_listener_record& record) {
     if (closed_) return;
     const auto listener = connections::listener_of(record, boot_to_unix_offset());
-    const v1::Listener message = encode::listener_message(listener, context_.find(listener.owner));
+    const auto counts = counts_.find(listener.netns);
+    const v1::Listener message = encode::listener_message(
+        listener, context_.find(listener.owner), counts == counts_.end() ? nullptr : &counts->second);
     if (filter_.matches(message)) keep(writer_.write(message));
+}
+
+Result<> List::read_counts(capture::Snapshot& snapshot) {
+    const auto tasks = snapshot.tasks();
+    if (!tasks) return std::unexpected(tasks.error());
+    for (const tcptrail_task_netns& task : *tasks)
+        if (!counts_.contains(task.netns))
+            if (const auto counts = context::read_namespace_counts(proc_, task.pid))
+                counts_.emplace(task.netns, *counts);
+    return {};
 }
 
 Result<> List::print(capture::Snapshot& snapshot) {
     kernel_ = {snapshot.hz(), snapshot.reset_reasons()};
+    if (listening_)
+        if (auto read = read_counts(snapshot); !read) return read;
     keep(writer_.header());
     auto walked = listening_
                       ? snapshot.listeners([this](const tcptrail_listener_record& record) { show(record); })

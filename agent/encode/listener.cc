@@ -6,7 +6,21 @@
 
 namespace tcptrail::encode {
 
-v1::Listener listener_message(const connections::Listener& listener, const context::Identity& identity) {
+namespace {
+
+void set_reasons(v1::Listener& message, const context::NamespaceCounts& counts) {
+    if (!counts.listen_drops || !counts.listen_overflows) return;
+    const bool overflows = *counts.listen_overflows != 0;
+    const bool others = *counts.listen_drops > *counts.listen_overflows;
+    if (message.drops() && overflows && others) return;
+    message.set_accept_queue_overflows(others ? 0 : message.drops());
+    message.set_syn_drops(others ? message.drops() : 0);
+}
+
+}  // namespace
+
+v1::Listener listener_message(const connections::Listener& listener, const context::Identity& identity,
+                              const context::NamespaceCounts* counts) {
     v1::Listener message;
     message.set_local_address(address_text(listener.local, listener.ipv6, listener.ifindex));
     message.set_local_port(listener.local.port);
@@ -22,6 +36,7 @@ v1::Listener listener_message(const connections::Listener& listener, const conte
     message.set_accept_queue_limit(listener.accept_queue_limit);
     message.set_syn_queue(listener.syn_queue);
     message.set_drops(listener.drops);
+    if (counts) set_reasons(message, *counts);
     return message;
 }
 

@@ -13,6 +13,11 @@ std::string number(const Listener& listener) {
     return std::to_string((listener.*get)());
 }
 
+template <auto has, auto get>
+std::string if_known(const Listener& listener) {
+    return (listener.*has)() ? std::to_string((listener.*get)()) : std::string(absent);
+}
+
 const Column<Listener> columns[] = {
     {"PROCESS[PID]", process_width, process_width, Align::left,
      [](const Listener& listener) { return process_cell(listener.name(), listener.pid()); }},
@@ -23,6 +28,8 @@ const Column<Listener> columns[] = {
     {"LIMIT", 6, 6, Align::right, number<&Listener::accept_queue_limit>},
     {"SYNQ", 6, 6, Align::right, number<&Listener::syn_queue>},
     {"DROPS", 8, 8, Align::right, number<&Listener::drops>},
+    {"OVERFLOWS", 9, 9, Align::right,
+     if_known<&Listener::has_accept_queue_overflows, &Listener::accept_queue_overflows>},
     {"CONTAINER", 0, container_width, Align::left,
      [](const Listener& listener) {
          return or_absent(printable(listener.container_id().substr(0, container_width)));

@@ -207,6 +207,7 @@ TEST_CASE("case 25: the listener whose accept queue is full", "[kernel]") {
     CHECK(before.number("accept_queue_limit") == 1);
     CHECK(before.number("accept_queue").value_or(0) == 0);
     CHECK(before.number("drops").value_or(0) == 0);
+    CHECK(before.number("accept_queue_overflows") == 0);
     CHECK(before.has("opened_unix_nanos"));
 
     // A limit of 1 lets two wait; the third is dropped.
@@ -217,6 +218,8 @@ TEST_CASE("case 25: the listener whose accept queue is full", "[kernel]") {
     const Event after = look();
     CHECK(after.number("accept_queue") == 2);
     CHECK(after.number("drops") >= 1);
+    CHECK(after.number("accept_queue_overflows") == after.number("drops"));
+    CHECK(after.number("syn_drops") == 0);
     REQUIRE(server.call([=] { return close(listener); }) == 0);
     CHECK(client.finish<int>() == -ECONNREFUSED);
     CHECK(list(arguments).events.empty());

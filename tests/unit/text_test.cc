@@ -425,12 +425,13 @@ TEST_CASE("text: listeners", "[text]") {
     listener.set_accept_queue(129);
     listener.set_accept_queue_limit(128);
     listener.set_drops(5);
+    CHECK(text_header(TextFormat::table, TextSubject::listeners) ==
+          "PROCESS[PID]          LOCAL                        NETNS       ACCEPTQ   LIMIT    SYNQ     DROPS  "
+          "OVERFLOWS\n");
     CHECK(
-        text_header(TextFormat::table, TextSubject::listeners) ==
-        "PROCESS[PID]          LOCAL                        NETNS       ACCEPTQ   LIMIT    SYNQ     DROPS\n");
-    CHECK(*text_line(TextFormat::table, listener) ==
-          "nginx\\x1b[31m[77]     [::]:8080                    4026531840      129     128       0         "
-          "5\n");
+        *text_line(TextFormat::table, listener) ==
+        "nginx\\x1b[31m[77]     [::]:8080                    4026531840      129     128       0         5   "
+        "       -\n");
     CHECK(
         text_header(TextFormat::csv, TextSubject::listeners).starts_with("local_address,local_port,netns,"));
     CHECK(text_line(TextFormat::csv, listener)->starts_with("::,8080,4026531840,77,nginx\\x1b[31m,"));
