@@ -32,7 +32,7 @@ endif
 
 # ---- Debian packages: installed here, in one step, when one is missing
 
-test_goals := test test-unit test-kernel test-kafka test-vm tests bench-first-light
+test_goals := test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
 kafka_goals := test test-kafka kafka-up
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
@@ -165,6 +165,7 @@ $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o
 	$(say) LINK $@
 	$(Q)$(CXX) $(ldflags) $^ $(tool_libs) -o $@
 $(BUILD)/tests/tools/abi_layout: tool_libs := -l:libbpf.a -lelf -lz
+$(BUILD)/tests/tools/mix: $(call test_object,tools/mixed)
 $(BUILD)/tests/kafka/plain_consumer: $(BUILD)/tests/kafka/plain_consumer.o $(pb_objects)
 	$(say) LINK $@
 	$(Q)$(CXX) $(ldflags) $^ -lrdkafka -lprotobuf -o $@
@@ -185,6 +186,9 @@ test-vm: $(program) $(BUILD)/tests/kernel-test ## the kernel tests on Linux 6.1 
 bench-first-light: all tests ## cost and completeness at full speed, beside tcplife
 	@tests/bench/first_light $(ARGS)
 
+bench-mixed: all $(BUILD)/tests/tools/mix ## each of a million records, of all kinds at once, against the truth
+	@tests/bench/mixed $(ARGS)
+
 bench-adopt: all ## how long it takes to adopt and to list 100,000 open ends
 	@tests/bench/adopt $(ARGS)
 
@@ -201,7 +205,7 @@ test-trixie: | $(packages) ## build and run the unit tests on Debian 13, in buil
 cxx_files := $(sort $(shell find agent tests -name '*.cc' -o -name '*.h'))
 all_files := $(cxx_files) $(sort $(shell find bpf -name '*.c' -o -name '*.h'))
 shell_files := $(shell grep -rlE '^#!/(usr)?/?bin/(env )?(ba)?sh' deploy tests .ci)
-tidy_files := $(sort $(wildcard agent/*.cc agent/*/*.cc tests/tools/*.cc))
+tidy_files := $(sort $(wildcard agent/*.cc agent/*/*.cc tests/tools/*.cc tests/tools/*/*.cc))
 tidy_stamps := $(tidy_files:%=$(BUILD)/tidy/%.ok)
 buf_version := 1.75.0
 buf := $(BUILD)/buf/$(buf_version)/node_modules/.bin/buf
@@ -254,7 +258,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run tests test test-unit test-kernel test-kafka test-vm bench-first-light bench-adopt kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run tests test test-unit test-kernel test-kafka test-vm bench-first-light bench-mixed bench-adopt kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))
