@@ -144,6 +144,28 @@ uint64_t Netns::time_wait_sockets() const {
     });
 }
 
+namespace {
+
+// The kernel hears of a carrier by a worker; until then the device loses what is sent.
+void await_carrier(const Netns& net, const std::string& device) {
+    const bool running = net.inside([&] {
+        const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        ifreq request{};
+        device.copy(request.ifr_name, sizeof request.ifr_name - 1);
+        for (int waited = 0; waited < 5000 && (request.ifr_flags & IFF_RUNNING) == 0; ++waited) {
+            if (ioctl(fd, SIOCGIFFLAGS, &request) != 0) break;
+            sleep_ms(1);
+        }
+        close(fd);
+        return (request.ifr_flags & IFF_RUNNING) != 0;
+    });
+    if (!running) throw std::runtime_error(device + " has no carrier");
+    // Takes the lock that the worker holds until it is done.
+    net.ip("link set dev " + device + " up");
+}
+
+}  // namespace
+
 void join_by_veth(const Netns& a, const Netns& b, int mtu) {
     const std::string pid = std::to_string(getpid());
     const std::string hardware = "02:00:00:00:00:0";
@@ -163,6 +185,8 @@ void join_by_veth(const Netns& a, const Netns& b, int mtu) {
             net->ip(std::string("neigh add ") + prefix + other + " lladdr " + hardware + other + " dev veth");
         }
     }
+    await_carrier(a, "veth");
+    await_carrier(b, "veth");
 }
 
 }  // namespace tcptrail::test
