@@ -97,7 +97,11 @@ void Actor::send(const Request& request) {
 }
 
 void Actor::receive(void* result, size_t size) {
-    const ssize_t received = recv(channel_, result, size, 0);
+    ssize_t received = 0;
+    // A receive with a time limit is not restarted after what interrupts it, be it the end of an io_uring.
+    do {
+        received = recv(channel_, result, size, 0);
+    } while (received < 0 && errno == EINTR);
     if (received == static_cast<ssize_t>(size)) return;
     throw std::runtime_error(name_ + (received < 0 ? " does not answer" : " is gone"));
 }
