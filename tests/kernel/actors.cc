@@ -131,10 +131,10 @@ Connection establish(Actor& client, Actor& server, const Endpoint& at) {
     return establish(client, server, listener);
 }
 
-Connection establish(Actor& client, Actor& server, int listener) {
+Connection establish(Actor& client, Actor& server, int listener, int protocol) {
     const Endpoint at = server.call([=] { return local_end(listener); });
     Connection made{};
-    made.client_fd = checked(client.call([=] { return connect_to(at); }), "connect");
+    made.client_fd = checked(client.call([=] { return connect_to(at, nullptr, protocol); }), "connect");
     made.server_fd = checked(server.call([=] { return accept_one(listener); }), "accept");
     made.client_end = client.call([fd = made.client_fd] { return local_end(fd); });
     made.server_end = server.call([fd = made.server_fd] { return local_end(fd); });

@@ -116,8 +116,8 @@ struct Connection {
 // Makes a listener at `at` (port 0: any), connects and accepts. Throws when a call fails.
 Connection establish(Actor& client, Actor& server, const Endpoint& at);
 
-// The same with a listener of the server's that is there already.
-Connection establish(Actor& client, Actor& server, int listener);
+// The same with a listener of the server's that is there already. `protocol`: the client's socket's.
+Connection establish(Actor& client, Actor& server, int listener, int protocol = 0);
 
 uint64_t unix_nanos();
 

@@ -81,8 +81,8 @@ uint16_t port_of(const Endpoint& end) {
     return ntohs(any.sin_port);
 }
 
-int listen_on(const Endpoint& at, int backlog, bool dual_stack) {
-    const int fd = socket(at.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+int listen_on(const Endpoint& at, int backlog, bool dual_stack, int protocol) {
+    const int fd = socket(at.family(), SOCK_STREAM | SOCK_CLOEXEC, protocol);
     if (fd < 0) return -errno;
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (at.family() == AF_INET6) set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, dual_stack ? 0 : 1);
@@ -94,8 +94,8 @@ int listen_on(const Endpoint& at, int backlog, bool dual_stack) {
     return fd;
 }
 
-int connect_to(const Endpoint& to, const Endpoint* from) {
-    const int fd = socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+int connect_to(const Endpoint& to, const Endpoint* from, int protocol) {
+    const int fd = socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, protocol);
     if (fd < 0) return -errno;
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if ((from != nullptr && bind(fd, from->address(), from->length) != 0) ||

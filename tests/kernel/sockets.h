@@ -37,10 +37,11 @@ std::string address_text(const Endpoint& end);  // without a scope
 uint16_t port_of(const Endpoint& end);
 
 // Listens; a port of 0 lets the kernel choose. `dual_stack`: an IPv6 socket that takes IPv4 as well.
-int listen_on(const Endpoint& at, int backlog = 128, bool dual_stack = false);
+// `protocol`: IPPROTO_MPTCP, or 0 for TCP.
+int listen_on(const Endpoint& at, int backlog = 128, bool dual_stack = false, int protocol = 0);
 
 // A blocking connect, from `from` if given. The socket, or -errno with the socket closed.
-int connect_to(const Endpoint& to, const Endpoint* from = nullptr);
+int connect_to(const Endpoint& to, const Endpoint* from = nullptr, int protocol = 0);
 
 int accept_one(int listener);
 
