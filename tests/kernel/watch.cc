@@ -34,11 +34,18 @@ Watch::Watch(std::initializer_list<const Netns*> namespaces, Observer& observer)
         namespaces_.push_back(net->inode());
 }
 
+void Watch::only_of(std::initializer_list<const Actor*> owners) {
+    for (const Actor* owner : owners)
+        owners_.push_back(static_cast<uint64_t>(owner->pid()));
+}
+
 void Watch::read() {
     for (const std::string& line : observer_.lines_from(offset_)) {
         if (std::ranges::find(namespaces_, netns_of(line)) == namespaces_.end()) continue;
         Event event = parse_event(line);
         if (!event.closed) continue;
+        const auto pid = event.number("process.pid");
+        if (pid && !owners_.empty() && std::ranges::find(owners_, *pid) == owners_.end()) continue;
         if (&observer_ == &shared_observer()) looked_at()[whose(event)].insert(line);
         closed_.push_back(std::move(event));
     }

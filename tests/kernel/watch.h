@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tests/catch.h"
+#include "tests/kernel/actors.h"
 #include "tests/kernel/event.h"
 #include "tests/kernel/netns.h"
 #include "tests/kernel/observer.h"
@@ -37,6 +38,10 @@ class Watch {
 public:
     explicit Watch(std::initializer_list<const Netns*> namespaces, Observer& observer = shared_observer());
 
+    // Leaves out what is of other processes. For namespaces that vanish: their numbers are given to
+    // others, of another test maybe.
+    void only_of(std::initializer_list<const Actor*> owners);
+
     // Waits until `count` CLOSED records have come, and a moment longer for any that should not.
     // REQUIREs that there are exactly so many. Throws BlindSpot.
     std::vector<Event> closed(size_t count);
@@ -56,6 +61,7 @@ private:
 
     Observer& observer_;
     std::vector<uint32_t> namespaces_;
+    std::vector<uint64_t> owners_;  // empty: all
     size_t offset_;
     std::vector<Event> closed_;
 };
