@@ -116,17 +116,20 @@ void Netns::add_address(const std::string& address, int prefix_bits, const std::
 
 uint64_t Netns::tcp_counter(const std::string& name) const {
     return inside([&]() -> uint64_t {
-        std::ifstream file("/proc/thread-self/net/snmp");
-        std::string names;
-        std::string values;
-        while (std::getline(file, names) && std::getline(file, values)) {
-            if (!names.starts_with("Tcp:")) continue;
-            std::istringstream name_words(names);
-            std::istringstream value_words(values);
-            std::string word;
-            std::string value;
-            while (name_words >> word && value_words >> value) {
-                if (word == name) return std::stoull(value);
+        for (const auto& [path, block] : {std::pair("/proc/thread-self/net/snmp", "Tcp:"),
+                                          {"/proc/thread-self/net/netstat", "TcpExt:"}}) {
+            std::ifstream file(path);
+            std::string names;
+            std::string values;
+            while (std::getline(file, names) && std::getline(file, values)) {
+                if (!names.starts_with(block)) continue;
+                std::istringstream name_words(names);
+                std::istringstream value_words(values);
+                std::string word;
+                std::string value;
+                while (name_words >> word && value_words >> value) {
+                    if (word == name) return std::stoull(value);
+                }
             }
         }
         throw std::runtime_error("no Tcp counter " + name);

@@ -30,7 +30,8 @@ public:
     // Gives a device an address that is ready for use when this returns.
     void add_address(const std::string& address, int prefix_bits, const std::string& device) const;
 
-    // A line of /proc/net/snmp's "Tcp:" block by its name: "ActiveOpens".
+    // A number of the kernel's own by its name: of /proc/net/snmp's "Tcp:" block ("ActiveOpens") or of
+    // /proc/net/netstat's "TcpExt:" block ("SyncookiesSent").
     uint64_t tcp_counter(const std::string& name) const;
 
     // Sockets in TIME_WAIT now.
