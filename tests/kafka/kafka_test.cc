@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,6 +26,7 @@
 
 #include "tests/catch.h"
 #include "tests/kafka/acl.h"
+#include "tests/kafka/deaf_broker.h"
 #include "tests/kafka/process.h"
 
 using tests::eventually;
@@ -59,8 +61,8 @@ public:
     const std::string& name() const { return name_; }
     std::string topic() const { return name_ + ".connections"; }
 
-    std::vector<std::string> agent() const {
-        return with_topics({built("tcptrail"), "run", "--set", "kafka.brokers=" + brokers(), "--set",
+    std::vector<std::string> agent(const std::string& servers = brokers()) const {
+        return with_topics({built("tcptrail"), "run", "--set", "kafka.brokers=" + servers, "--set",
                             "spool.directory=" + (folder_.path() / "spool").string()});
     }
 
@@ -201,7 +203,7 @@ TEST_CASE("every connection reaches both consumers, once", "[kafka][root]") {
     if (no_root()) SKIP_TEST("needs root");
     const Setting setting;
     const Finished created = setting.topics("create");
-    INFO(created.errors);
+    INFO(created.output << created.errors);
     REQUIRE(created.status == 0);
     const Finished checked = setting.topics("check");
     INFO(checked.output << checked.errors);
@@ -364,6 +366,83 @@ TEST_CASE("events that could not be delivered wait on disk for the next start", 
     CHECK(eventually(seconds(60), [&] { return setting.delivered() >= 2 * truth.connections; }));
     require_stops(agent);
     require_complete(setting, truth);
+}
+
+// The events of connections to a port of this host, by the end that they are of. Other namespaces have
+// the same ports.
+struct EndsAt {
+    std::vector<nlohmann::json> servers;
+    std::vector<nlohmann::json> clients;
+};
+
+EndsAt ends_at(uint16_t port, const std::string& jsonl) {
+    EndsAt ends;
+    struct stat netns{};
+    REQUIRE(stat("/proc/self/ns/net", &netns) == 0);
+    std::istringstream lines(jsonl);
+    for (std::string line; std::getline(lines, line);) {
+        const auto event = nlohmann::json::parse(line);
+        if (event.at("netns") != netns.st_ino) continue;
+        if (event.value("local_port", 0) == port) ends.servers.push_back(event);
+        if (event.value("remote_port", 0) == port) ends.clients.push_back(event);
+    }
+    return ends;
+}
+
+// Case 45 of the project's lifecycle cases.
+TEST_CASE("the agent's own connections to Kafka are told only where that is asked for", "[kafka][root]") {
+    if (no_root()) SKIP_TEST("needs root");
+    const bool asked = GENERATE(false, true);
+    const Setting setting;
+    const Finished created = setting.topics("create");
+    INFO(created.output << created.errors);
+    REQUIRE(created.status == 0);
+    tests::DeafBroker deaf;
+    pid_t pid = 0;
+    uint64_t expected = 0;
+    {
+        std::vector<std::string> command = setting.agent(deaf.address());
+        command.insert(command.end(), {"--set", "kafka.properties.reconnect.backoff.max.ms=200"});
+        if (asked) command.insert(command.end(), {"--set", "capture.include_self=true"});
+        Process agent(command);
+        pid = agent.pid();
+        REQUIRE(is_tracing(agent));
+        // It has tried before it saw anything.
+        const uint64_t before = deaf.taken();
+        REQUIRE(eventually(seconds(60), [&] { return deaf.taken() >= before + 3; }));
+        deaf.stop();
+        expected = deaf.taken() - before;
+        std::this_thread::sleep_for(seconds(1));  // the last ones come to their end
+        require_stops(agent);
+    }
+    // What it saw is delivered by the next one, whose own connections are no matter.
+    Process agent(setting.agent());
+    CHECK(eventually(seconds(60), [&] {
+        return ends_at(deaf.port(), setting.consume().output).servers.size() >= expected;
+    }));
+    require_stops(agent);
+
+    const Finished consumed = setting.consume();
+    INFO(consumed.errors);
+    REQUIRE(consumed.status == 0);
+    const EndsAt ends = ends_at(deaf.port(), consumed.output);
+    // The other end is this process's, and told in any case.
+    CHECK(ends.servers.size() >= expected);
+    for (const auto& event : ends.servers)
+        CHECK(event["process"]["pid"] == getpid());
+    if (!asked) {
+        CHECK(ends.clients.empty());
+        return;
+    }
+    std::set<std::string> ids;
+    for (const auto& event : ends.clients) {
+        INFO(event.dump());
+        CHECK(event["role"] == "ROLE_CLIENT");
+        CHECK(event["process"]["pid"] == pid);
+        CHECK(event["process"]["name"] == "tcptrail");
+        CHECK(ids.insert(event["connection_id"]).second);
+    }
+    CHECK(ids.size() >= expected);
 }
 
 TEST_CASE("nothing is lost while the broker is away", "[kafka][root]") {

@@ -38,6 +38,7 @@ public:
     Process(const Process&) = delete;
     Process& operator=(const Process&) = delete;
 
+    pid_t pid() const { return pid_; }
     void signal(int number) const;
 
     // Waits for its end and returns the exit status; 128 + the number of the signal that ended it. A
