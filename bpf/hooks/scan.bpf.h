@@ -18,19 +18,24 @@ static __always_inline void scan_owner(struct tcptrail_owner* to, const struct s
     to->source = TCPTRAIL_OWNER_SCAN;
 }
 
-static __always_inline void scan_listener(struct sock* sk, const struct tcp_sock* tp,
-                                          struct task_struct* task) {
-    struct tcptrail_listener listener = {};
+static __always_inline void scan_listen_port(const struct sock* sk) {
+    const struct inet_sock* inet = (const void*)sk;
     struct listen_port port = {};
-    __u64 key = (__u64)sk;
     __u8 yes = 1;
+
+    port.netns = sk->__sk_common.skc_net.net->ns.inum;
+    port.port = bpf_ntohs(BPF_CORE_READ(inet, inet_sport));
+    bpf_map_update_elem(&listen_ports, &port, &yes, BPF_ANY);
+}
+
+static __always_inline void scan_listener(struct sock* sk, struct task_struct* task) {
+    struct tcptrail_listener listener = {};
+    __u64 key = (__u64)sk;
 
     listener.cookie = bpf_get_socket_cookie(sk);
     scan_owner(&listener.owner, sk, task);
     bpf_map_update_elem(&listeners, &key, &listener, BPF_NOEXIST);
-    port.netns = sk->__sk_common.skc_net.net->ns.inum;
-    port.port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
-    bpf_map_update_elem(&listen_ports, &port, &yes, BPF_ANY);
+    scan_listen_port(sk);
 }
 
 static __always_inline void scan_connection(struct sock* sk, const struct tcp_sock* tp,
@@ -71,10 +76,15 @@ static __always_inline int scan_file(const struct bpf_iter__task_file* ctx) {
     if (!socket) return 0;
     sk = socket->sk;
     if (!sk) return 0;
+    /* Its TCP sockets have no file; but TCP clients connect to its port. */
+    if (sk->sk_protocol == IPPROTO_MPTCP) {
+        if (scan_pass == 1 && sk->__sk_common.skc_state == TCP_LISTEN) scan_listen_port(sk);
+        return 0;
+    }
     tp = bpf_skc_to_tcp_sock(sk);
     if (!tp) return 0;
     if (sk->__sk_common.skc_state == TCP_LISTEN) {
-        if (scan_pass == 1) scan_listener(sk, tp, task);
+        if (scan_pass == 1) scan_listener(sk, task);
     } else if (scan_pass == 2 && sk->__sk_common.skc_state != TCP_CLOSE) {
         scan_connection(sk, tp, task);
     }

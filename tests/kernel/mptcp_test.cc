@@ -264,3 +264,31 @@ TEST_CASE("case 37: an attempt by MPTCP is refused", "[kernel]") {
         CHECK(record.differences(watch.one()) == "");
     });
 }
+
+TEST_CASE("a TCP connection through an MPTCP listener, both older than the observer", "[kernel]") {
+    if (const std::string reason = why_not(); !reason.empty()) SKIP_TEST(reason);
+    scenario([] {
+        Netns net;
+        Actor server(net, "old-server", {.uid = 65534});
+        Actor client(net, "old-client");
+        const Connection made = establish_over(client, tcp, server, mptcp, loopback(AF_INET));
+        exchange(client, server, made, 1000, 5000);
+        Observer observer({"--netns", std::to_string(net.inode())});
+        Watch watch({&net}, observer);
+        close_socket(client, made.client_fd);
+        close_after_peer(server, made.server_fd);
+        // The listening port tells which end is which.
+        const Ends told = watch.ends();
+        for (const Event* event : {&told.client, &told.server}) {
+            CHECK(event->partial == std::vector<std::string>{"PARTIAL_BEGAN_BEFORE_CAPTURE"});
+            CHECK(event->text("process.source") == "OWNER_SOURCE_SCAN");
+            CHECK(event->text("mptcp") == "false");
+        }
+        CHECK(told.client.number("process.pid") == client.pid());
+        CHECK(told.client.number("bytes_sent") == 1000);
+        CHECK(told.client.text("end") == "END_LOCAL_CLOSE");
+        CHECK(told.server.number("process.pid") == server.pid());
+        CHECK(told.server.number("bytes_sent") == 5000);
+        CHECK(told.server.text("end") == "END_REMOTE_CLOSE");
+    });
+}
