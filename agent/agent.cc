@@ -99,8 +99,7 @@ Result<> Agent::listen(EventLoop& loop) {
             if (auto suppressed = capture_errors_.pass())
                 log_error(with_suppressed(swept.error().message, *suppressed));
     });
-    if (const auto period = pipeline_->progress_period(); period.count())
-        every(period, [this] { progress(); });
+    every(Pipeline::progress_period, [this] { progress(); });
     if (!has_kafka()) return result;
     every(maintenance_interval, [this] { hand_over(); });
     every(watch_interval, [this] { watch_kafka(); });
@@ -131,6 +130,7 @@ void Agent::drain() {
 void Agent::progress() {
     const auto pause = [this] {
         if (spool_ && !messages_.empty()) hand_over();
+        return !output_closed_;
     };
     if (auto told = pipeline_->progress(pause); !told)
         if (auto suppressed = capture_errors_.pass())

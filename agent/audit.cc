@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/audit.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <unordered_set>
 #include <vector>
 
 #include "agent/base/clock.h"
@@ -13,11 +16,17 @@ namespace {
 
 constexpr size_t most_namespaces = 256;
 constexpr size_t most_destinations = 64;
-// A namespace that has counted so much more than was told when it is first seen has a history without a
-// process in it: what is told of it is compared from then on.
+// A new namespace for which the kernel has counted so much more than was told has a history from when no
+// process was in it; one for which it has counted less has the inode of another that went as quickly as it
+// came. Both are compared from then on.
 constexpr double least_ratio_of_new = 0.9;
 
 }  // namespace
+
+Audit::Audit(Pipeline& pipeline, std::string proc) : pipeline_(pipeline), proc_(std::move(proc)) {
+    struct stat own{};
+    own_netns_ = stat("/proc/self/ns/net", &own) == 0 ? static_cast<uint32_t>(own.st_ino) : 0;
+}
 
 Result<> Audit::find_namespaces() {
     const auto tasks = pipeline_.capture().tasks();
@@ -31,7 +40,7 @@ Result<> Audit::find_namespaces() {
         const auto counts = context::read_namespace_counts(proc_, task.pid);
         if (!counts) continue;
         if (space.cookie != task.netns_cookie) {  // a new one, perhaps with the inode of one that is gone
-            if (space.cookie) leave(task.netns, space);
+            if (space.cookie) leave(space);
             space = {};
             space.cookie = task.netns_cookie;
             space.is_new = true;
@@ -49,38 +58,49 @@ Result<> Audit::find_open() {
     if (auto drained = pipeline_.drain(); !drained) return std::unexpected(std::move(drained.error()));
     connections::Tally& tally = pipeline_.tally();
     tally.clear_open();
-    return pipeline_.capture().sweep([&](const tcptrail_open& open) { tally.add_open(open); });
+    if (const auto counts = pipeline_.capture().counts()) ignored_ = (*counts)[TCPTRAIL_IGNORED];
+    return pipeline_.capture().sweep([&](const tcptrail_open& open) { tally.add_open(open); },
+                                     [this] { return pipeline_.take(); });
+}
+
+// The kernel counts the agent's own connections too.
+uint64_t Audit::told_of(uint32_t netns) const {
+    return pipeline_.tally().lifecycles(netns) + (netns == own_netns_ ? ignored_ : 0);
 }
 
 // While connections come and go our count and the kernel's cannot be taken at the same instant: the kernel's
 // is taken before and after ours, and where ours lies between them they agree.
 void Audit::compare(uint32_t netns, Namespace& space) {
-    const uint64_t told = pipeline_.tally().lifecycles(netns), before = space.counts.opens;
+    const uint64_t told = told_of(netns), before = space.counts.opens;
     const uint64_t after = std::max(before, context::read_opens(proc_, space.pid).value_or(before));
     if (space.is_new) {
-        const bool has_history = static_cast<double>(told) < least_ratio_of_new * static_cast<double>(before);
-        space.first_told = first_look_ || has_history ? told : 0;
-        space.first_counted = first_look_ || has_history ? std::clamp(told, before, after) : 0;
+        const bool begins_now = first_look_ || told > after ||
+                                static_cast<double>(told) < least_ratio_of_new * static_cast<double>(before);
+        space.first_told = begins_now ? told : 0;
+        space.first_counted = begins_now ? std::clamp(told, before, after) : 0;
     }
     space.told = told - std::min(told, space.first_told);
     space.counted = std::clamp(space.told + space.first_counted, before, after) - space.first_counted;
 }
 
-void Audit::leave(uint32_t netns, const Namespace& space) {
+void Audit::leave(const Namespace& space) {
     gone_told_ += space.told;
     gone_counted_ += space.counted;
-    pipeline_.tally().forget(netns);
 }
 
 Result<> Audit::look() {
     if (auto found = find_namespaces(); !found) return found;
     if (auto found = find_open(); !found) return found;
     std::erase_if(namespaces_, [this](const auto& entry) {
-        if (!entry.second.alive) leave(entry.first, entry.second);
+        if (!entry.second.alive) leave(entry.second);
         return !entry.second.alive;
     });
-    for (auto& [netns, space] : namespaces_)
+    std::unordered_set<uint32_t> alive;
+    for (auto& [netns, space] : namespaces_) {
         compare(netns, space);
+        alive.insert(netns);
+    }
+    pipeline_.tally().keep_only(alive);
     first_look_ = false;
     return {};
 }
@@ -130,11 +150,15 @@ void Audit::fill_destinations(v1::AgentReport& report) const {
         told.set_remote_address(encode::address_text(destination.remote, destination.ipv6, 0));
         told.set_remote_port(destination.remote.port);
         told.set_open(open);
-        told.set_time_wait(time_wait);
         const auto space = namespaces_.find(destination.netns);
-        if (space == namespaces_.end()) continue;
+        const bool known = space != namespaces_.end();
+        // Ports in TIME_WAIT may be used again early (tcp_tw_reuse), or be freed (tcp_max_tw_buckets).
+        const uint64_t holding =
+            known ? std::min(time_wait, space->second.counts.time_wait.value_or(time_wait)) : time_wait;
+        told.set_time_wait(holding);
+        if (!known) continue;
         const uint32_t ports = space->second.port_last - space->second.port_first + 1;
-        told.set_port_range_use(static_cast<double>(open + time_wait) / ports);
+        told.set_port_range_use(static_cast<double>(open + holding) / ports);
     }
 }
 

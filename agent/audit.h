@@ -19,7 +19,7 @@ namespace tcptrail {
 class Audit {
 public:
     // `pipeline` is borrowed. `proc` is where the host's procfs is mounted.
-    Audit(Pipeline& pipeline, std::string proc) : pipeline_(pipeline), proc_(std::move(proc)) {}
+    Audit(Pipeline& pipeline, std::string proc);
 
     // Looks at every namespace that has a process in it. The first look, at the start of the capture, is what
     // later ones compare with. Drains.
@@ -48,8 +48,9 @@ private:
 
     Result<> find_namespaces();
     Result<> find_open();
+    uint64_t told_of(uint32_t netns) const;
     void compare(uint32_t netns, Namespace& space);
-    void leave(uint32_t netns, const Namespace& space);
+    void leave(const Namespace& space);
     void fill_namespaces(v1::AgentReport& report) const;
     void fill_destinations(v1::AgentReport& report) const;
 
@@ -57,6 +58,8 @@ private:
     std::string proc_;
     std::unordered_map<uint32_t, Namespace> namespaces_;  // by inode
     uint64_t gone_told_ = 0, gone_counted_ = 0;           // of namespaces that are gone
+    uint32_t own_netns_;
+    uint64_t ignored_ = 0;  // the agent's own connections, which are seen and not told
     bool first_look_ = true;
 };
 

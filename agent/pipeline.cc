@@ -18,7 +18,9 @@ constexpr size_t records_between_drains = 128;
 
 // Rather some small walks than a long one: so often within the interval.
 constexpr int walks_per_interval = 10;
-constexpr std::chrono::milliseconds shortest_walk_period(250), longest_walk_period(30'000);
+constexpr std::chrono::nanoseconds longest_walk_interval = std::chrono::seconds(30);
+// What signals, timers and reports wait for at most.
+constexpr std::chrono::nanoseconds longest_walk = std::chrono::milliseconds(100);
 
 connections::Kernel kernel_of(const capture::Capture& capture) {
     const bool tells_retransmits = std::ranges::any_of(capture.hooks(), [](const capture::HookStatus& hook) {
@@ -78,23 +80,31 @@ Result<> Pipeline::sweep() {
     return capture_->sweep();
 }
 
-std::chrono::milliseconds Pipeline::progress_period() const {
-    const std::chrono::seconds interval(options_.progress_interval_secs);
-    if (interval.count() == 0) return std::chrono::milliseconds(0);
-    return std::clamp<std::chrono::milliseconds>(interval / walks_per_interval, shortest_walk_period,
-                                                 longest_walk_period);
+Result<bool> Pipeline::take() {
+    if (backlog_.size() >= most_backlog) return true;
+    const auto drained = capture_->drain();
+    if (!drained) return std::unexpected(drained.error());
+    return true;
 }
 
-Result<> Pipeline::progress(const std::function<void()>& pause) {
+Result<> Pipeline::progress(const std::function<bool()>& pause) {
+    const uint64_t began = monotonic_nanos();
+    const std::chrono::seconds interval(options_.progress_interval_secs);
+    if (interval.count() == 0 || began < next_walk_ns_) return {};
+    next_walk_ns_ =
+        began +
+        static_cast<uint64_t>(
+            std::min<std::chrono::nanoseconds>(interval / walks_per_interval, longest_walk_interval).count());
     // The ends that are in the ring already come before what is open now.
     if (auto drained = drain(); !drained) return std::unexpected(std::move(drained.error()));
     return capture_->progress(
-        std::chrono::seconds(options_.progress_interval_secs),
-        [this](const tcptrail_record& record) { backlog_.push_back(record); },
-        [&]() -> Result<> {
+        interval, [this](const tcptrail_record& record) { backlog_.push_back(record); },
+        [&]() -> Result<bool> {
             if (auto drained = drain(); !drained) return std::unexpected(std::move(drained.error()));
-            pause();
-            return {};
+            if (!pause()) return false;
+            if (monotonic_nanos() - began < static_cast<uint64_t>(longest_walk.count())) return true;
+            next_walk_ns_ = 0;  // the rest soon
+            return false;
         });
 }
 

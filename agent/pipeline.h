@@ -45,11 +45,14 @@ public:
     Result<uint64_t> drain();
     // Looks for ends that were missed.
     Result<> sweep();
+    // Takes what is in the ring into memory, for a later drain(): where a long work must not stall it. True.
+    Result<bool> take();
     // Tells of the connections that have been open for connections.progress_interval_secs since they were
-    // last told of. Drains as it goes; `pause` is called from time to time, for what the sink has kept.
-    Result<> progress(const std::function<void()>& pause);
-    // How often progress() is worth a call; 0: never.
-    std::chrono::milliseconds progress_period() const;
+    // last told of; no more than some tenths of a second at a time. Drains as it goes; `pause` is called from
+    // time to time, for what the sink has kept, and may answer false: enough. To be called every
+    // progress_period.
+    Result<> progress(const std::function<bool()>& pause);
+    static constexpr std::chrono::milliseconds progress_period{250};
     // Detaches and drains: nothing comes after it.
     Result<> stop();
 
@@ -71,6 +74,7 @@ private:
     Sink sink_;
     connections::Options options_;
     uint64_t progress_told_ = 0;
+    uint64_t next_walk_ns_ = 0;  // CLOCK_MONOTONIC
     connections::Tally tally_;
     context::Host host_;
     context::Context context_;

@@ -37,7 +37,9 @@ struct {
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 16384);
+    /* The version is in the size, which tells another process whether the layout of our maps is the one it
+     * knows. */
+    __uint(max_entries, 65000 + TCPTRAIL_RECORD_VERSION);
     __type(key, __u64);
     __type(value, struct tcptrail_listener);
 } listeners SEC(".maps");
@@ -152,8 +154,8 @@ const struct tcptrail_task_netns* task_netns_type __attribute__((unused));
 const volatile struct tcptrail_config config = {.wake_shift = 21};
 
 /*
- * The agent's own thread group in the initial pid namespace: written by hooks/scan, which it runs. Before that
- * nobody's, nor 0, which is an owner that is not known.
+ * The agent's own thread group in the initial pid namespace: written by hooks/scan, which it runs. Before
+ * that nobody's, nor 0, which is an owner that is not known.
  */
 __u32 self_tgid = ~0u;
 

@@ -23,45 +23,61 @@ std::optional<bpf_map_info> info_of(int map) {
     return info;
 }
 
-// The kernel cuts names to 15 characters. The layout of what is in a map is ours if its sizes are.
-bool is_like(int map, int model) {
-    const auto a = info_of(map), b = info_of(model);
-    return a && b && strcmp(a->name, b->name) == 0 && a->type == b->type && a->key_size == b->key_size &&
-           a->value_size == b->value_size;
+bool has_same_name(const bpf_map_info& a, const bpf_map_info& b) {
+    return strcmp(a.name, b.name) == 0;
 }
 
-std::optional<AgentMaps> maps_of(int program, const MapModels& models) {
+bool has_same_layout(const bpf_map_info& a, const bpf_map_info& b) {
+    return a.type == b.type && a.key_size == b.key_size && a.value_size == b.value_size;
+}
+
+enum class Version { none, other, ours };
+
+// Whose program it is, by the maps that it uses.
+Version find_maps(int program, const MapModels& models, AgentMaps& found) {
     std::array<uint32_t, most_maps> ids{};
     bpf_prog_info info{};
     info.nr_map_ids = most_maps;
     info.map_ids = reinterpret_cast<uintptr_t>(ids.data());
     uint32_t length = sizeof info;
-    if (bpf_obj_get_info_by_fd(program, &info, &length) != 0) return std::nullopt;
-    if (spine.substr(0, sizeof info.name - 1) != info.name) return std::nullopt;
-    AgentMaps found;
+    if (bpf_obj_get_info_by_fd(program, &info, &length) != 0) return Version::none;
+    // The kernel cuts names to 15 characters.
+    if (spine.substr(0, sizeof info.name - 1) != info.name) return Version::none;
+    const auto connections = info_of(models.connections), listeners = info_of(models.listeners);
+    if (!connections || !listeners) return Version::none;
+    bool has_names = false;
     for (size_t i = 0; i < std::min<size_t>(info.nr_map_ids, most_maps); ++i) {
         Fd map(bpf_map_get_fd_by_id(ids[i]));
-        if (!map.valid()) continue;
-        if (is_like(map.get(), models.connections))
+        const auto like = map.valid() ? info_of(map.get()) : std::nullopt;
+        if (!like) continue;
+        has_names |= has_same_name(*like, *connections);
+        if (has_same_name(*like, *connections) && has_same_layout(*like, *connections))
             found.connections = std::move(map);
-        else if (is_like(map.get(), models.listeners))
+        // Its size has the version of the layout (bpf/maps.bpf.h).
+        else if (has_same_name(*like, *listeners) && has_same_layout(*like, *listeners) &&
+                 like->max_entries == listeners->max_entries)
             found.listeners = std::move(map);
     }
-    if (!found.connections.valid() || !found.listeners.valid()) return std::nullopt;
-    return found;
+    if (found.connections.valid() && found.listeners.valid()) return Version::ours;
+    return has_names ? Version::other : Version::none;
 }
 
 }  // namespace
 
-Result<AgentMaps> find_agent_maps(const MapModels& models) {
+Result<std::optional<AgentMaps>> find_agent_maps(const MapModels& models) {
+    bool other_version = false;
     uint32_t id = 0;
     while (bpf_prog_get_next_id(id, &id) == 0) {
         const Fd program(bpf_prog_get_fd_by_id(id));
         if (!program.valid()) continue;  // gone meanwhile
-        if (auto found = maps_of(program.get(), models)) return std::move(*found);
+        AgentMaps found;
+        const Version version = find_maps(program.get(), models, found);
+        if (version == Version::ours) return std::optional(std::move(found));
+        other_version |= version == Version::other;
     }
-    if (errno != ENOENT) return fail_errno("the maps of a running agent cannot be looked for", errno);
-    return fail("no agent traces this host");
+    if (errno != ENOENT) return fail_errno("asking for it needs CAP_SYS_ADMIN", errno);
+    if (other_version) return fail("it is of another version");
+    return std::optional<AgentMaps>();
 }
 
 }  // namespace tcptrail::capture

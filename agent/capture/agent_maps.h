@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+
 #include "agent/base/error.h"
 #include "agent/base/fd.h"
 
@@ -16,7 +18,8 @@ struct MapModels {
 };
 
 // The maps of the programs that trace this host for another process; of several, those that were loaded
-// first. Fails when there are none, or when the kernel does not let us look (CAP_SYS_ADMIN).
-Result<AgentMaps> find_agent_maps(const MapModels& models);
+// first. Nothing where there is no such process. Fails when the kernel does not let us look (CAP_SYS_ADMIN),
+// or when the only ones are of another version.
+Result<std::optional<AgentMaps>> find_agent_maps(const MapModels& models);
 
 }  // namespace tcptrail::capture

@@ -64,12 +64,14 @@ void Capture::stop() {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
 }
 
-Result<> Capture::sweep(const OpenConsumer& consumer) {
-    return programs_->sweep([&](std::span<const std::byte> element) {
-        tcptrail_open open;
-        std::memcpy(&open, element.data(), sizeof open);
-        if (consumer) consumer(open);
-    });
+Result<> Capture::sweep(const OpenConsumer& consumer, const BetweenReads& between) {
+    return programs_->sweep(
+        [&](std::span<const std::byte> element) {
+            tcptrail_open open;
+            std::memcpy(&open, element.data(), sizeof open);
+            if (consumer) consumer(open);
+        },
+        between);
 }
 
 Result<> Capture::progress(std::chrono::nanoseconds untold, const Consumer& consumer,
@@ -81,7 +83,7 @@ Result<> Capture::progress(std::chrono::nanoseconds untold, const Consumer& cons
             if (const auto record = decode(element))
                 consumer(**record);
             else
-                malformed.add();
+                walked_malformed.add();
         },
         between);
 }
@@ -97,17 +99,7 @@ Result<std::vector<tcptrail_task_netns>> Capture::tasks() {
 }
 
 Result<KernelCounts> Capture::counts() const {
-    const int cpus = libbpf_num_possible_cpus();
-    if (cpus < 0) return fail_errno("the number of CPUs", -cpus);
-    KernelCounts sums;
-    std::vector<uint64_t> values(static_cast<size_t>(cpus));
-    for (uint32_t i = 0; i < TCPTRAIL_COUNTERS; ++i) {
-        if (bpf_map_lookup_elem(programs_->counters_fd(), &i, values.data()) < 0)
-            return fail_errno("the map of counters", errno);
-        for (const uint64_t value : values)
-            sums.values[i] += value;
-    }
-    return sums;
+    return read_counters(programs_->counters_fd());
 }
 
 Result<std::vector<Capture::BindFailure>> Capture::bind_failures() const {

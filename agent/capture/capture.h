@@ -12,11 +12,11 @@
 
 #include "agent/base/counter.h"
 #include "agent/base/error.h"
+#include "agent/capture/counts.h"
 #include "agent/capture/hooks.h"
 #include "agent/capture/iterator.h"
 #include "agent/capture/options.h"
 #include "bpf/abi/bind.h"
-#include "bpf/abi/counters.h"
 #include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
 #include "bpf/abi/walk.h"
@@ -26,19 +26,6 @@ struct ring_buffer;
 namespace tcptrail::capture {
 
 class Programs;
-
-// The kernel's counts, summed over the CPUs. See bpf/abi/counters.h.
-struct KernelCounts {
-    uint64_t values[TCPTRAIL_COUNTERS] = {};
-
-    uint64_t operator[](tcptrail_counter counter) const { return values[counter]; }
-    // Lifecycles that came to their end: each was either submitted or lost.
-    uint64_t seen() const { return values[TCPTRAIL_SUBMITTED] + values[TCPTRAIL_LOST_RING_FULL]; }
-    // Connections that were established, where that is told.
-    uint64_t opened() const {
-        return values[TCPTRAIL_OPENED_SUBMITTED] + values[TCPTRAIL_OPENED_LOST_RING_FULL];
-    }
-};
 
 // Owned and used by the capture thread; the counters may be read from any.
 class Capture {
@@ -61,10 +48,11 @@ public:
     // Looks for births whose socket is gone; what it finds comes with the next drain().
     // `consumer`, where there is one, gets what is open.
     using OpenConsumer = std::function<void(const tcptrail_open&)>;
-    Result<> sweep(const OpenConsumer& consumer = nullptr);
+    Result<> sweep(const OpenConsumer& consumer = nullptr, const BetweenReads& between = nullptr);
     // The connections that are open and of which nothing was told for so long, as records of progress; each
     // is then told. Between two reads of about sixty, when what was given has to be dealt with, `between`
-    // drains: so the end of a connection comes after its progress.
+    // drains: so the end of a connection comes after its progress. Where it ends the walk, the next one tells
+    // the rest.
     Result<> progress(std::chrono::nanoseconds untold, const Consumer& consumer, const BetweenReads& between);
     using ListenerConsumer = std::function<void(const tcptrail_listener_record&)>;
     Result<> listeners(const ListenerConsumer& consumer);
@@ -90,8 +78,9 @@ public:
     const std::vector<std::string>& reset_reasons() const;
 
     Counter received;   // records taken from the ring
+    Counter malformed;  // of these, refused by decode()
     Counter walked;     // records of open connections
-    Counter malformed;  // of both, refused by decode()
+    Counter walked_malformed;
 
 private:
     struct RingFree {

@@ -40,8 +40,10 @@ Result<> run_iterator(bpf_link* link, const char* name, size_t element_size, con
         std::copy(buffer.begin() + static_cast<ssize_t>(used), buffer.begin() + static_cast<ssize_t>(filled),
                   buffer.begin());
         filled -= used;
-        if (between)
-            if (auto done = between(); !done) return done;
+        if (!between) continue;
+        const auto go_on = between();
+        if (!go_on) return std::unexpected(go_on.error());
+        if (!*go_on) return {};
     }
     if (filled) return fail(std::string(name) + ": ended within an element");
     return {};

@@ -14,8 +14,9 @@ namespace tcptrail::capture {
 // Gets one element that an iterator wrote; valid only during the call.
 using ElementConsumer = std::function<void(std::span<const std::byte>)>;
 
-// Called between two reads, when all that was read has been consumed. An error ends the run.
-using BetweenReads = std::function<Result<>()>;
+// Called between two reads, when all that was read has been consumed. False ends the run there, as an error
+// does.
+using BetweenReads = std::function<Result<bool>()>;
 
 // Runs a BPF iterator from beginning to end: reading its file runs the program. `name` is for the error.
 // `consumer` gets what the program writes, in elements of `element_size` bytes.

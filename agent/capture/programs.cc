@@ -295,9 +295,9 @@ Result<> Programs::scan() {
     return {};
 }
 
-Result<> Programs::sweep(const ElementConsumer& consumer) {
+Result<> Programs::sweep(const ElementConsumer& consumer, const BetweenReads& between) {
     if (!sweep_) return {};
-    return run_iterator(sweep_.get(), "sweeping the connections", sizeof(tcptrail_open), consumer);
+    return run_iterator(sweep_.get(), "sweeping the connections", sizeof(tcptrail_open), consumer, between);
 }
 
 Result<> Programs::walk_connections(uint64_t untold_ns, const ElementConsumer& consumer,
@@ -335,12 +335,13 @@ Result<> Programs::borrow_maps_of_agent() {
     auto maps =
         find_agent_maps({.connections = connections_fd(), .listeners = bpf_map__fd(object_->maps.listeners)});
     if (!maps) return std::unexpected(std::move(maps.error()));
+    if (!*maps) return {};
     Link connections, listeners;
     if (const int error =
-            attach_map_iterator(connections, object_->progs.walk_connections, maps->connections.get()))
+            attach_map_iterator(connections, object_->progs.walk_connections, (*maps)->connections.get()))
         return fail_errno("walking the agent's connections", error);
     if (const int error =
-            attach_map_iterator(listeners, object_->progs.walk_listeners, maps->listeners.get()))
+            attach_map_iterator(listeners, object_->progs.walk_listeners, (*maps)->listeners.get()))
         return fail_errno("walking the agent's listeners", error);
     walk_connections_.insert(walk_connections_.begin(), std::move(connections));
     walk_listeners_.insert(walk_listeners_.begin(), std::move(listeners));

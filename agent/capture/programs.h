@@ -38,7 +38,7 @@ public:
     void detach() { links_.clear(); }
     // Tells the births whose socket is gone as END_MISSED, through the ring.
     // `consumer` gets a tcptrail_open for each of the rest.
-    Result<> sweep(const ElementConsumer& consumer);
+    Result<> sweep(const ElementConsumer& consumer, const BetweenReads& between = nullptr);
     // What is open: a tcptrail_record for each connection of which nothing was told for `untold_ns` (0: for
     // each that is known), a tcptrail_listener_record for each listener.
     Result<> walk_connections(uint64_t untold_ns, const ElementConsumer& consumer,
@@ -47,7 +47,8 @@ public:
     // Each process with its network namespace.
     Result<std::vector<tcptrail_task_netns>> tasks();
     // From now on also walks, before its own, over the maps of the agent that traces this host: it saw the
-    // beginnings. What is in both comes twice. Fails with ENOENT's words when there is no agent.
+    // beginnings. What is in both comes twice. Does nothing where there is none; fails where it cannot be
+    // asked.
     Result<> borrow_maps_of_agent();
 
     // Summed over the programs; run_time only while kernel.bpf_stats_enabled.

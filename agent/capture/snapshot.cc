@@ -4,6 +4,7 @@
 #include <span>
 #include <utility>
 
+#include "agent/capture/counts.h"
 #include "agent/capture/decode.h"
 #include "agent/capture/programs.h"
 
@@ -24,7 +25,7 @@ Result<std::unique_ptr<Snapshot>> Snapshot::take(const Options& options) {
     if (auto scanned = snapshot->programs_->scan(); !scanned)
         return std::unexpected(std::move(scanned.error()));
     if (auto borrowed = snapshot->programs_->borrow_maps_of_agent(); !borrowed)
-        snapshot->without_agent_ = borrowed.error().message;
+        snapshot->agent_problem_ = borrowed.error().message;
     return snapshot;
 }
 
@@ -56,6 +57,12 @@ Result<> Snapshot::listeners(const std::function<void(const tcptrail_listener_re
 
 Result<std::vector<tcptrail_task_netns>> Snapshot::tasks() {
     return programs_->tasks();
+}
+
+Result<uint64_t> Snapshot::left_out() const {
+    const auto counts = read_counters(programs_->counters_fd());
+    if (!counts) return std::unexpected(counts.error());
+    return (*counts)[TCPTRAIL_BIRTHS_NOT_STORED] + (*counts)[TCPTRAIL_LISTENERS_NOT_STORED];
 }
 
 uint32_t Snapshot::hz() const {

@@ -37,8 +37,10 @@ public:
     // Each process with its network namespace.
     Result<std::vector<tcptrail_task_netns>> tasks();
 
-    // Why no agent was asked; empty if one was.
-    const std::string& without_agent() const { return without_agent_; }
+    // Why an agent that may be there was not asked; empty if one was, or if there is none.
+    const std::string& agent_problem() const { return agent_problem_; }
+    // Sockets that found no room in our maps.
+    Result<uint64_t> left_out() const;
     uint32_t hz() const;  // of jiffies; 0: not known
     const std::vector<std::string>& reset_reasons() const;
 
@@ -46,7 +48,7 @@ private:
     Snapshot() = default;
 
     std::unique_ptr<Programs> programs_;
-    std::string without_agent_;
+    std::string agent_problem_;
 };
 
 }  // namespace tcptrail::capture

@@ -51,9 +51,13 @@ void add_output_option(CLI::App& app, encode::TextFormat& format) {
                                                                       {"wide", encode::TextFormat::wide},
                                                                       {"jsonl", encode::TextFormat::jsonl},
                                                                       {"csv", encode::TextFormat::csv}};
-    app.add_option("-o,--output", format, "form of the output")
+    const auto set = [&format](const std::string& name) { format = formats.at(name); };
+    const auto problem = [](const std::string& name) {
+        return formats.contains(name) ? "" : "'" + name + "' is not a form: give table, wide, jsonl or csv";
+    };
+    app.add_option_function<std::string>("-o,--output", set, "form of the output")
         ->type_name("table|wide|jsonl|csv")
-        ->transform(CLI::CheckedTransformer(formats).description(""))
+        ->check(problem)
         ->default_str("table");
 }
 

@@ -30,7 +30,8 @@ Examples:
   tcptrail list --port 5432 -o jsonl | jq .idle_us   how long each connection to a database has been idle
   tcptrail list --listening                          listeners and their queues
 
-While an agent runs, it tells when each connection began, and of connections that no process holds.
+While an agent runs, it tells when each connection began, and of connections that no process holds: those that
+wait for accept(), or are closed and not yet done. A socket that several processes hold is shown once.
 Needs CAP_BPF and CAP_PERFMON; CAP_SYS_ADMIN to ask the agent.)";
 
 struct ListOptions {
@@ -58,8 +59,11 @@ public:
 private:
     void show(const tcptrail_record& record);
     void show(const tcptrail_listener_record& record);
-    // The reader of a pipe may be gone: no error, the rest is not wanted.
-    void keep(const Result<>& written) { closed_ |= !written; }
+    void keep(Result<> written) {
+        if (written || closed_) return;
+        closed_ = true;
+        if (!writer_.reader_is_gone()) failure_ = std::move(written);
+    }
 
     Result<> read_counts(capture::Snapshot& snapshot);
 
@@ -72,7 +76,8 @@ private:
     encode::TextWriter writer_;
     connections::Kernel kernel_;
     bool listening_;
-    bool closed_ = false;
+    bool closed_ = false;  // the rest cannot be written, or is not wanted
+    Result<> failure_;
 };
 
 void List::show(const tcptrail_record& record) {
@@ -110,7 +115,7 @@ Result<> List::print(capture::Snapshot& snapshot) {
                       ? snapshot.listeners([this](const tcptrail_listener_record& record) { show(record); })
                       : snapshot.connections([this](const tcptrail_record& record) { show(record); });
     if (!closed_) keep(writer_.flush());
-    return walked;
+    return walked ? failure_ : walked;
 }
 
 }  // namespace
@@ -119,10 +124,12 @@ void add_list(CLI::App& app, Action& action) {
     auto options = std::make_shared<ListOptions>();
     CLI::App* command = app.add_subcommand("list", "show the connections that are open now");
     command->footer(examples);
-    command->add_flag("--listening", options->listening, "show listeners and their queues instead");
+    auto* listening =
+        command->add_flag("--listening", options->listening, "show listeners and their queues instead");
     add_output_option(*command, options->format);
     add_filter_options(*command, options->filter);
     command->remove_option(command->get_option("--failed"));  // what failed is not open
+    listening->excludes(command->get_option("--role"));
     add_config_options(*command, options->config);
     command->callback([options, &action] {
         action = [options]() -> Result<ExitCode> {
@@ -135,6 +142,16 @@ void add_list(CLI::App& app, Action& action) {
             List list(*options, *config, std::move(*filter));
             if (auto printed = list.print(**snapshot); !printed)
                 return std::unexpected(std::move(printed.error()));
+            if (!(*snapshot)->agent_problem().empty())
+                fprintf(stderr, "tcptrail: without what a running agent knows: %s\n",
+                        (*snapshot)->agent_problem().c_str());
+            const auto left_out = (*snapshot)->left_out();
+            if (!left_out) return std::unexpected(left_out.error());
+            if (*left_out)
+                return fail(
+                    std::to_string(*left_out) +
+                    " sockets were not looked at: there are more than capture.max_connections, or than "
+                    "65,000 listeners");
             return ExitCode::ok;
         };
     });

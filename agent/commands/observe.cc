@@ -44,6 +44,7 @@ private:
     bool is_full() const { return options_.count && shown_ >= options_.count; }
     void show(const v1::ConnectionEvent& event);
     void keep(Result<> result);
+    void written(Result<> result);
     void drain(EventLoop& loop);
     Result<> summarize();
 
@@ -52,25 +53,29 @@ private:
     encode::TextWriter writer_;
     std::unique_ptr<Pipeline> pipeline_;
     uint64_t shown_ = 0;
-    bool output_closed_ = false;  // the reader of a pipe is gone: no error, we stop
+    bool output_closed_ = false;  // we stop; no error where the reader of a pipe is gone
     Result<> failure_;            // the first
 };
 
 void Observe::show(const v1::ConnectionEvent& event) {
     if (is_full() || output_closed_ || !filter_.matches(event)) return;
-    if (writer_.write(event))
-        ++shown_;
-    else
-        output_closed_ = true;
+    written(writer_.write(event));
+    if (!output_closed_) ++shown_;
 }
 
 void Observe::keep(Result<> result) {
     if (!result && failure_) failure_ = std::move(result);
 }
 
+void Observe::written(Result<> result) {
+    if (result || output_closed_) return;
+    output_closed_ = true;
+    if (!writer_.reader_is_gone()) keep(std::move(result));
+}
+
 void Observe::drain(EventLoop& loop) {
     if (auto drained = pipeline_->drain(); !drained) keep(std::unexpected(std::move(drained.error())));
-    if (!writer_.flush()) output_closed_ = true;
+    written(writer_.flush());
     if (is_full() || output_closed_ || !failure_) loop.stop();
 }
 
@@ -83,24 +88,23 @@ Result<ExitCode> Observe::run(const Config& config) {
     pipeline_ = std::move(*pipeline);
     fprintf(stderr, "tcptrail: %s\n", pipeline_->describe().c_str());
 
-    keep(writer_.header());
-    keep(writer_.flush());
+    written(writer_.header());
+    written(writer_.flush());
     keep(loop->on_readable(pipeline_->capture().wake_fd(), [&] { drain(*loop); }));
     keep(loop->every(std::chrono::milliseconds(config.capture.drain_interval_ms), [&] { drain(*loop); }));
     keep(loop->every(std::chrono::seconds(config.capture.sweep_interval_secs),
                      [&] { keep(pipeline_->sweep()); }));
-    if (const auto period = pipeline_->progress_period(); period.count())
-        keep(loop->every(period, [&] {
-            keep(pipeline_->progress([] {}));
-            drain(*loop);
-        }));
+    keep(loop->every(Pipeline::progress_period, [&] {
+        keep(pipeline_->progress([this] { return !is_full() && !output_closed_; }));
+        drain(*loop);
+    }));
     if (options_.duration_secs > 0)
         keep(loop->every(std::chrono::milliseconds(static_cast<int64_t>(options_.duration_secs * 1000)),
                          [&] { loop->stop(); }));
     if (failure_) keep(loop->run());
     keep(pipeline_->sweep());
     keep(pipeline_->stop());
-    if (!writer_.flush()) output_closed_ = true;
+    written(writer_.flush());
     keep(summarize());
     if (!failure_) return std::unexpected(std::move(failure_.error()));
     return ExitCode::ok;
@@ -111,7 +115,8 @@ Result<> Observe::summarize() {
     if (!account) return std::unexpected(account.error());
     const std::string line = account_line(
         account->seen, account->told, {{"ring_full", account->ring_full}, {"malformed", account->malformed}});
-    fprintf(stderr, "tcptrail: %s; shown %llu\n", line.c_str(), static_cast<unsigned long long>(shown_));
+    fprintf(stderr, "tcptrail: %s; progress events %llu; shown %llu\n", line.c_str(),
+            static_cast<unsigned long long>(account->progress), static_cast<unsigned long long>(shown_));
     return {};
 }
 

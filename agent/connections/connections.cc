@@ -225,6 +225,9 @@ Connection connection_of(const tcptrail_record& record, const Kernel& kernel, ui
     if (!facts.end_missed && !(record.flags & TCPTRAIL_RECORD_NO_SYN)) {
         c.traffic = traffic_of(record, facts, kernel);
         c.idle_us = idle_of(record.socket, *c.traffic, kernel.hz);
+        // It is counted in ticks, of which some may come late, and all at once.
+        if (c.idle_us && birth.opened_ns)
+            c.idle_us = std::min(*c.idle_us, micros_between(opened_ns_of(birth), record.ended_ns));
     }
     c.partial = partial_of(record);
     return c;

@@ -13,9 +13,10 @@ namespace {
 constexpr size_t most_destinations = 16384;
 constexpr uint64_t slice_ns = 5'000'000'000;  // twelve of them are TCP_TIMEWAIT_LEN
 
-// Whether the kernel counts it as an open: a client's does when its SYN is sent.
+// Whether the kernel counts it as an open: a client's does when its SYN is sent. Of one whose beginning was
+// not seen it is not known whether that came before the capture.
 bool is_counted(const Connection& c) {
-    if (c.partial & began_before_capture) return false;
+    if (c.partial & (began_before_capture | birth_missed)) return false;
     if (c.role != Role::client || c.partial & end_missed) return true;
     return c.traffic && c.traffic->segments_out;
 }
@@ -61,6 +62,10 @@ void Tally::add_open(const tcptrail_open& open) {
     addresses.family = open.family;
     set_addresses(end, addresses);
     count(open_, {open.netns, end.ipv6, end.remote});
+}
+
+void Tally::keep_only(const std::unordered_set<uint32_t>& netns) {
+    std::erase_if(namespaces_, [&](const auto& entry) { return !netns.contains(entry.first); });
 }
 
 uint64_t Tally::lifecycles(uint32_t netns) const {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "agent/connections/connection.h"
@@ -44,8 +45,8 @@ public:
     // Lifecycles of a namespace that began during the capture and sent or answered a SYN: which is what the
     // kernel counts as ActiveOpens and PassiveOpens.
     uint64_t lifecycles(uint32_t netns) const;
-    // Forgets a namespace that is gone.
-    void forget(uint32_t netns) { namespaces_.erase(netns); }
+    // Forgets the other namespaces: they are gone, and the kernel gives their inodes to new ones.
+    void keep_only(const std::unordered_set<uint32_t>& netns);
 
     std::vector<DestinationUse> destinations(uint64_t now_ns) const;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/encode/listener.h"
 
+#include <algorithm>
+
 #include "agent/encode/event.h"
 #include "agent/encode/printable.h"
 
@@ -10,11 +12,12 @@ namespace {
 
 void set_reasons(v1::Listener& message, const context::NamespaceCounts& counts) {
     if (!counts.listen_drops || !counts.listen_overflows) return;
-    const bool overflows = *counts.listen_overflows != 0;
-    const bool others = *counts.listen_drops > *counts.listen_overflows;
-    if (message.drops() && overflows && others) return;
-    message.set_accept_queue_overflows(others ? 0 : message.drops());
-    message.set_syn_drops(others ? message.drops() : 0);
+    const uint64_t overflows = *counts.listen_overflows;
+    const uint64_t others = *counts.listen_drops - std::min(*counts.listen_drops, overflows);
+    const uint32_t drops = message.drops();
+    if ((overflows && others && drops) || overflows + others < drops) return;
+    message.set_accept_queue_overflows(overflows ? drops : 0);
+    message.set_syn_drops(overflows ? 0 : drops);
 }
 
 }  // namespace

@@ -87,13 +87,13 @@ Result<> TextWriter::write(const v1::AgentReport& report) {
 }
 
 Result<> TextWriter::flush() {
-    if (std::fflush(file_) != 0) return fail_errno("cannot write the output", errno);
+    if (std::fflush(file_) != 0) return fail_errno("cannot write the output", error_ = errno);
     return {};
 }
 
 Result<> TextWriter::put(std::string_view line) {
     if (std::fwrite(line.data(), 1, line.size(), file_) != line.size()) {
-        return fail_errno("cannot write the output", errno);
+        return fail_errno("cannot write the output", error_ = errno);
     }
     return {};
 }

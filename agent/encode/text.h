@@ -3,6 +3,7 @@
 // Events as text: for people, for scripts and for spreadsheets.
 #pragma once
 
+#include <cerrno>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -57,6 +58,8 @@ public:
     // Only jsonl has a form for reports; the others leave them out.
     Result<> write(const v1::AgentReport& report);
     Result<> flush();
+    // Whether the last error was that the reader of a pipe is gone, which is its right.
+    bool reader_is_gone() const { return error_ == EPIPE; }
 
 private:
     Result<> put(std::string_view line);
@@ -64,6 +67,7 @@ private:
     TextFormat format_;
     TextSubject subject_;
     std::FILE* file_;
+    int error_ = 0;
 };
 
 }  // namespace tcptrail::encode

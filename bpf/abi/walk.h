@@ -19,7 +19,7 @@ struct tcptrail_open {
 /* A process and the network namespace that it is in. */
 struct tcptrail_task_netns {
     __u64 netns_cookie; /* of the namespace, unique within a boot: inodes are used again */
-    __u32 pid;          /* thread group, initial pid namespace */
+    __u32 pid;          /* initial pid namespace; of a thread where the process's first one has ended */
     __u32 netns;        /* inode */
     __u16 port_first;   /* net.ipv4.ip_local_port_range; both ends are included */
     __u16 port_last;

@@ -31,10 +31,12 @@ static __always_inline void scan_listen_port(const struct sock* sk) {
 static __always_inline void scan_listener(struct sock* sk, struct task_struct* task) {
     struct tcptrail_listener listener = {};
     __u64 key = (__u64)sk;
+    long error;
 
     listener.cookie = bpf_get_socket_cookie(sk);
     scan_owner(&listener.owner, sk, task);
-    bpf_map_update_elem(&listeners, &key, &listener, BPF_NOEXIST);
+    error = bpf_map_update_elem(&listeners, &key, &listener, BPF_NOEXIST);
+    if (error && error != -EEXIST) count(TCPTRAIL_LISTENERS_NOT_STORED);
     scan_listen_port(sk);
 }
 
@@ -43,6 +45,7 @@ static __always_inline void scan_connection(struct sock* sk, const struct tcp_so
     struct tcptrail_birth birth = {};
     struct listen_port port = {};
     __u64 key = (__u64)sk;
+    long error;
 
     birth.cookie = bpf_get_socket_cookie(sk);
     birth.flags = TCPTRAIL_BIRTH_ADOPTED;
@@ -56,7 +59,11 @@ static __always_inline void scan_connection(struct sock* sk, const struct tcp_so
     birth.role = birth.state != TCP_SYN_SENT && bpf_map_lookup_elem(&listen_ports, &port)
                      ? TCPTRAIL_ROLE_SERVER
                      : TCPTRAIL_ROLE_CLIENT;
-    if (bpf_map_update_elem(&connections, &key, &birth, BPF_NOEXIST)) return;
+    error = bpf_map_update_elem(&connections, &key, &birth, BPF_NOEXIST);
+    if (error) {
+        if (error != -EEXIST) count(TCPTRAIL_BIRTHS_NOT_STORED);
+        return;
+    }
     count(TCPTRAIL_BIRTHS_ADOPTED);
     /* It may have ended just now, before its birth was there to be taken out. */
     if (sk->__sk_common.skc_state == TCP_CLOSE) bpf_map_delete_elem(&connections, &key);

@@ -23,7 +23,7 @@ static __always_inline void state_insert(__u64 key, const struct tcptrail_birth*
                                          __u64 now) {
     long error = bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
 
-    if (error == -17 /* EEXIST */) {
+    if (error == -EEXIST) {
         state_clear_stale(key, now);
         error = bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
     }

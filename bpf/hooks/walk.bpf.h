@@ -4,8 +4,9 @@
  * PROGRESS events and for reports. What a walk finds it writes into the iterator's own file, which the agent
  * reads as fast as it can use it: a walk never takes room from the ring.
  *
- * A socket is copied as a whole with bpf_probe_read_kernel(), and believed only if the cookie of the birth is
- * in the copy and still in its place after it. The functions that read a socket in the hooks read the copy.
+ * First the birth is copied, which may become another's at any time, then its socket as a whole with
+ * bpf_probe_read_kernel(). The copy is believed only if the cookie of the copied birth is in it and still in
+ * its place after it. The functions that read a socket in the hooks read the copy.
  */
 #ifndef TCPTRAIL_HOOKS_WALK_BPF_H
 #define TCPTRAIL_HOOKS_WALK_BPF_H
@@ -13,18 +14,21 @@
 #include "bpf/hooks/sweep.bpf.h"
 #include "bpf/lib/emit.bpf.h"
 
-/* NULL when it is gone, or is another one by now. */
-static __always_inline const struct tcp_sock* walk_copy(struct walk_scratch* scratch, __u64 from,
-                                                        __u64 cookie) {
-    const struct tcp_sock* copy = (void*)scratch->socket;
+enum walk_result {
+    WALK_COPIED,
+    WALK_GONE,   /* closed, or another one by now */
+    WALK_UNREAD, /* the kernel does not let us; user side: WALK_SOCKET_BYTES */
+};
+
+static __always_inline enum walk_result walk_copy(struct walk_scratch* scratch, __u64 from, __u64 cookie) {
     const struct sock* sk = (void*)scratch->socket;
     __u32 size = bpf_core_type_size(struct tcp_sock);
 
-    if (size > sizeof(scratch->socket)) return NULL;
-    if (bpf_probe_read_kernel(scratch->socket, size, (void*)from)) return NULL;
-    if (!cookie || (__u64)sk->__sk_common.skc_cookie.counter != cookie) return NULL;
-    if ((__u64)BPF_CORE_READ((struct sock*)from, __sk_common.skc_cookie.counter) != cookie) return NULL;
-    return copy;
+    if (size > sizeof(scratch->socket)) return WALK_UNREAD;
+    if (bpf_probe_read_kernel(scratch->socket, size, (void*)from)) return WALK_UNREAD;
+    if (!cookie || (__u64)sk->__sk_common.skc_cookie.counter != cookie) return WALK_GONE;
+    if ((__u64)BPF_CORE_READ((struct sock*)from, __sk_common.skc_cookie.counter) != cookie) return WALK_GONE;
+    return sk->__sk_common.skc_state == TCP_CLOSE ? WALK_GONE : WALK_COPIED;
 }
 
 static __always_inline struct walk_scratch* walk_scratch_of(void) {
@@ -39,34 +43,36 @@ static __always_inline bool walk_wants(const struct tcptrail_birth* birth, __u64
 
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) return false;
     if (birth->state == TCP_SYN_RECV && !birth->established_ns) return false;
-    return !walk_untold_ns || (!(birth->flags & TCPTRAIL_BIRTH_IGNORED) && now - told >= walk_untold_ns);
+    if (!walk_untold_ns) return true;
+    /* Another CPU may have stamped it after our look at the clock. */
+    return !(birth->flags & TCPTRAIL_BIRTH_IGNORED) && (__s64)(now - told) >= (__s64)walk_untold_ns;
 }
 
 static __always_inline int walk_connection(const struct bpf_iter__bpf_map_elem* ctx) {
+    struct walk_scratch* scratch = walk_scratch_of();
     struct tcptrail_birth* birth = ctx->value;
     __u64 *key = ctx->key, now = bpf_ktime_get_boot_ns();
-    struct walk_scratch* scratch;
     struct tcptrail_record* record;
     const struct tcp_sock* tp;
     const struct sock* sk;
 
-    if (!key || !birth || !walk_wants(birth, now)) return 0;
-    scratch = walk_scratch_of();
-    if (!scratch) return 0;
-    tp = walk_copy(scratch, *key, birth->cookie);
-    sk = (void*)tp;
-    if (!tp || sk->__sk_common.skc_state == TCP_CLOSE) return 0;
+    if (!key || !birth || !scratch || !walk_wants(birth, now)) return 0;
     record = &scratch->record;
+    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
+    if (walk_copy(scratch, *key, record->birth.cookie) != WALK_COPIED) return 0;
+    tp = (void*)scratch->socket;
+    sk = (void*)scratch->socket;
     record->version = TCPTRAIL_RECORD_VERSION;
     record->size = sizeof(*record);
     record->flags = TCPTRAIL_RECORD_PROGRESS | read_socket_flags(sk, tp);
     record->ended_ns = now;
-    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
     record->birth.state = sk->__sk_common.skc_state;
     read_socket(&record->socket, sk, tp);
     if (compat_rto_count(tp, &record->socket.rto_count)) record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
     /* Where there is no room for it this runs once more, after the next read(). */
-    if (!bpf_seq_write(ctx->meta->seq, record, sizeof(*record)) && walk_untold_ns) birth->told_ns = now;
+    if (!bpf_seq_write(ctx->meta->seq, record, sizeof(*record)) && walk_untold_ns &&
+        birth->cookie == record->birth.cookie)
+        birth->told_ns = now;
     return 0;
 }
 
@@ -82,28 +88,34 @@ static __always_inline void walk_listen_addresses(struct tcptrail_addresses* to,
         bpf_probe_read_kernel(to->local, sizeof(to->local), &sk->__sk_common.skc_v6_rcv_saddr);
 }
 
+/* The trace of a change comes before the change: a listener is stored while its socket is still in TCP_CLOSE.
+ */
+static __always_inline void walk_forget_listener(__u64 key, const struct tcptrail_listener* listener) {
+    if (!listener->opened_ns || bpf_ktime_get_boot_ns() - listener->opened_ns > SWEEP_BIRTH_NS)
+        bpf_map_delete_elem(&listeners, &key);
+}
+
 static __always_inline int walk_listener(const struct bpf_iter__bpf_map_elem* ctx) {
     struct tcptrail_listener* listener = ctx->value;
     struct tcptrail_listener_record record = {};
     struct walk_scratch* scratch = walk_scratch_of();
+    enum walk_result result;
     const struct tcp_sock* tp;
     const struct sock* sk;
     __u64* key = ctx->key;
 
     if (!key || !listener || !scratch) return 0;
-    tp = walk_copy(scratch, *key, listener->cookie);
-    sk = (void*)tp;
-    if (!tp || sk->__sk_common.skc_state != TCP_LISTEN) {
-        __u64 gone = *key;
-
-        /* The trace of a change comes before the change. */
-        if (!listener->opened_ns || bpf_ktime_get_boot_ns() - listener->opened_ns > SWEEP_BIRTH_NS)
-            bpf_map_delete_elem(&listeners, &gone);
+    record.listener = *listener;
+    result = walk_copy(scratch, *key, record.listener.cookie);
+    tp = (void*)scratch->socket;
+    sk = (void*)scratch->socket;
+    if (result == WALK_UNREAD) return 0;
+    if (result == WALK_GONE || sk->__sk_common.skc_state != TCP_LISTEN) {
+        walk_forget_listener(*key, &record.listener);
         return 0;
     }
     record.version = TCPTRAIL_RECORD_VERSION;
     record.size = sizeof(record);
-    record.listener = *listener;
     walk_listen_addresses(&record.addresses, sk, tp);
     record.accept_queue = sk->sk_ack_backlog;
     record.accept_queue_limit = sk->sk_max_ack_backlog;
@@ -113,15 +125,16 @@ static __always_inline int walk_listener(const struct bpf_iter__bpf_map_elem* ct
     return 0;
 }
 
-/* Every process once, with its network namespace; those that are ending have none. */
+/* A namespace by each process in it; by its threads, where the first has ended before them. */
 static __always_inline int walk_task(const struct bpf_iter__task* ctx) {
     struct task_struct* task = ctx->task;
     struct tcptrail_task_netns found = {};
     struct net* net;
 
-    if (!task || task->pid != task->tgid || !task->nsproxy) return 0;
+    if (!task || !task->nsproxy) return 0;
+    if (task->pid != task->tgid && task->group_leader->nsproxy) return 0;
     net = task->nsproxy->net_ns;
-    found.pid = task->tgid;
+    found.pid = task->pid;
     found.netns = net->ns.inum;
     found.netns_cookie = net->net_cookie;
     compat_port_range(net, &found.port_first, &found.port_last);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What is open: `tcptrail list`, and the events of connections that last (case 41).
+#include <linux/filter.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,7 +37,8 @@ std::string rest_of(std::FILE* file) {
 }
 
 // Runs `tcptrail list -o jsonl` with these arguments.
-Listing list(const std::vector<std::string>& arguments, Privileges privileges = Privileges::root) {
+Listing list(const std::vector<std::string>& arguments, Privileges privileges = Privileges::root,
+             const char* output_file = nullptr) {
     const char* const configured = std::getenv("TCPTRAIL");
     std::vector<std::string> words{configured != nullptr ? configured : "build/tcptrail", "list", "-o",
                                    "jsonl"};
@@ -45,7 +47,7 @@ Listing list(const std::vector<std::string>& arguments, Privileges privileges = 
     for (std::string& word : words)
         argv.push_back(word.data());
     argv.push_back(nullptr);
-    std::FILE* const output = std::tmpfile();
+    std::FILE* const output = output_file != nullptr ? std::fopen(output_file, "w") : std::tmpfile();
     std::FILE* const errors = std::tmpfile();
     REQUIRE(output != nullptr);
     REQUIRE(errors != nullptr);
@@ -181,6 +183,56 @@ TEST_CASE("list: without CAP_SYS_ADMIN no agent is asked, and ages are absent", 
     CHECK_FALSE(at_server.has("opened_unix_nanos"));
     CHECK_FALSE(at_server.has("lifetime_us"));
     CHECK(at_server.partial == std::vector<std::string>{"PARTIAL_BEGAN_BEFORE_CAPTURE"});
+}
+
+TEST_CASE("list: what it could not show or write is an error in words", "[kernel]") {
+    Netns net;
+    Actor server(net, "crowd-server");
+    Actor client(net, "crowd-client");
+    const int listener = listening(server, loopback(AF_INET));
+    const Endpoint to = server.call([=] { return local_end(listener); });
+    for (int i = 0; i < 70; ++i) {
+        REQUIRE(client.call([=] { return connect_to(to); }) >= 0);
+        REQUIRE(server.call([=] { return accept_one(listener); }) >= 0);
+    }
+    const Listing cut = list({"--set", "capture.max_connections=64"}, Privileges::root_without_admin);
+    CHECK(cut.exit_status == 1);
+    CHECK(cut.errors.find("sockets were not looked at") != std::string::npos);
+    CHECK(cut.errors.find("capture.max_connections") != std::string::npos);
+    const Listing whole = list(only(net), Privileges::root_without_admin);
+    CHECK(whole.exit_status == 0);
+    CHECK(whole.events.size() == 140);
+    CHECK(whole.errors.find("CAP_SYS_ADMIN") != std::string::npos);
+    const Listing full = list(only(net), Privileges::root, "/dev/full");
+    CHECK(full.exit_status == 1);
+    CHECK(full.errors.find("No space left on device") != std::string::npos);
+}
+
+TEST_CASE("list: what a listener's own filter drops is no overflow", "[kernel]") {
+    Netns net;
+    Watch watch{&net};
+    Actor server(net, "picky-server");
+    Actor client(net, "picky-client");
+    const int listener = listening(server, loopback(AF_INET));
+    const Endpoint to = server.call([=] { return local_end(listener); });
+    REQUIRE(server.call([=] {
+        sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
+        const sock_fprog program{1, &drop_all};
+        return setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+    }) == 0);
+    REQUIRE(client.call([=] {
+        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        connect(fd, to.address(), to.length);
+        return close(fd);
+    }) == 0);
+    std::vector<std::string> arguments = only(net);
+    arguments.emplace_back("--listening");
+    const Listing listing = list(arguments);
+    REQUIRE(listing.events.size() == 1);
+    CHECK(listing.events[0].number("drops") == 1);
+    CHECK_FALSE(listing.events[0].has("accept_queue_overflows"));
+    CHECK_FALSE(listing.events[0].has("syn_drops"));
+    CHECK(watch.one().text("outcome") == "OUTCOME_ABANDONED");
 }
 
 TEST_CASE("case 25: the listener whose accept queue is full", "[kernel]") {

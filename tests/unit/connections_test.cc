@@ -91,6 +91,7 @@ TEST_CASE("connection: how long it waited for accept()", "[unit]") {
 
 TEST_CASE("connection: idle until the first byte that was never acknowledged", "[unit]") {
     auto record = client({syn, est, done});
+    record.ended_ns = 200 * second_ns;
     tcptrail_socket& s = record.socket;
     s.bytes_sent = 150;
     s.bytes_received = 200;
@@ -117,6 +118,15 @@ TEST_CASE("connection: idle until the first byte that was never acknowledged", "
         s.send_queue = 0;
         CHECK(idle() == 40'000u);
     }
+}
+
+TEST_CASE("connection: idle for no longer than it lasted", "[unit]") {
+    auto record = client({syn, est, fw1, fw2, done});
+    record.socket.bytes_sent = 1;
+    record.socket.quiet_jiffies = 1'000'000;
+    CHECK(connection_of(record, kernel, epoch).idle_us == 3'000'000);
+    record.birth.opened_ns = 0;  // open before the capture
+    CHECK(connection_of(record, kernel, epoch).idle_us == 4'000'000'000);
 }
 
 TEST_CASE("connection: an attempt that ended before a SYN was sent", "[unit]") {
@@ -398,6 +408,7 @@ TEST_CASE("connection: units of what was measured", "[unit]") {
     CHECK_FALSE(t.mptcp);
 
     SECTION("49 days of jiffies at 1000 Hz") {
+        record.ended_ns = 5'000'000 * second_ns;
         record.socket.quiet_jiffies = ~0u;
         record.socket.chrono_jiffies[1] = ~0u;
         const Connection longest = connection_of(record, {1000, {}}, epoch);
