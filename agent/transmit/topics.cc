@@ -4,13 +4,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <span>
+#include <thread>
 #include <utility>
 
 namespace tcptrail::transmit {
 namespace {
 
 constexpr int64_t day_ms = 24 * 3600 * 1000;
+constexpr Milliseconds metadata_interval(100);
 
 using Settings = std::map<std::string, std::string>;
 
@@ -176,11 +179,20 @@ Result<std::vector<TopicReport>> create_topics(const Options& options, std::opti
     const auto wanted = wanted_topics(options);
     auto created = create(**session, wanted, replication_factor, timeout);
     if (!created) return std::unexpected(created.error());
-    auto reports = compare(**session, wanted, timeout);
-    if (!reports) return reports;
-    for (TopicReport& report : *reports)
-        report.created = std::find(created->begin(), created->end(), report.topic) != created->end();
-    return reports;
+    // A broker says that a topic is made before it, and the others, know the topic: a moment later, or some
+    // seconds after it has started.
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    while (true) {
+        auto reports = compare(**session, wanted, timeout);
+        if (!reports) return reports;
+        for (TopicReport& report : *reports)
+            report.created = std::ranges::find(*created, report.topic) != created->end();
+        const bool known = std::ranges::all_of(*reports, [](const TopicReport& report) {
+            return report.exists && (!report.created || report.differences.empty());
+        });
+        if (known || std::chrono::steady_clock::now() >= deadline) return reports;
+        std::this_thread::sleep_for(metadata_interval);
+    }
 }
 
 }  // namespace tcptrail::transmit
