@@ -9,7 +9,8 @@ namespace tcptrail::context {
 
 namespace {
 
-// A process that ends between open() and read() makes read() fail: getline() takes that for the end of the file.
+// A process that ends between open() and read() makes read() fail: getline() takes that for the end of the
+// file.
 std::string content_of(const std::string& path) {
     std::ifstream file(path);
     std::string text;
