@@ -132,6 +132,7 @@ void Audit::fill_namespaces(v1::AgentReport& report) const {
         if (space.counts.time_wait) told.set_time_wait(*space.counts.time_wait);
         if (space.counts.listen_overflows) told.set_listen_overflows(*space.counts.listen_overflows);
         if (space.counts.listen_drops) told.set_listen_drops(*space.counts.listen_drops);
+        if (space.counts.syncookies_sent) told.set_syncookies_sent(*space.counts.syncookies_sent);
         told.set_local_port_first(space.port_first);
         told.set_local_port_last(space.port_last);
     }

@@ -73,9 +73,14 @@ void set_hooks(v1::AgentReport& report, const capture::Capture& capture) {
         report.add_missing_facts(missing.fact);
 }
 
+void set_counts(v1::AgentReport& report, const capture::Capture& capture) {
+    const auto counts = capture.counts();
+    if (!counts) return;
+    report.set_bind_failures_untold((*counts)[TCPTRAIL_BIND_FAILURES_NOT_STORED]);
+    report.set_synack_retransmits((*counts)[TCPTRAIL_SYNACK_RETRANSMITS]);
+}
+
 void set_bind_failures(v1::AgentReport& report, const capture::Capture& capture) {
-    if (const auto counts = capture.counts())
-        report.set_bind_failures_untold((*counts)[TCPTRAIL_BIND_FAILURES_NOT_STORED]);
     const auto failures = capture.bind_failures();
     if (!failures) return;
     for (const auto& [key, failure] : *failures) {
@@ -156,6 +161,7 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStat
     report.set_kernel(host.kernel);
     set_hooks(report, capture);
     set_stages(report, pipeline_, spool, transmit);
+    set_counts(report, capture);
     set_bind_failures(report, capture);
     set_listeners(report, pipeline_, audit_);
     audit_.fill(report);

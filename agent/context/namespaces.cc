@@ -93,6 +93,7 @@ std::optional<NamespaceCounts> read_namespace_counts(const std::string& proc, ui
     const std::string netstat = net_file(proc, pid, "netstat");
     counts.listen_overflows = counter_of(netstat, "TcpExt", "ListenOverflows");
     counts.listen_drops = counter_of(netstat, "TcpExt", "ListenDrops");
+    counts.syncookies_sent = counter_of(netstat, "TcpExt", "SyncookiesSent");
     counts.time_wait = sockstat_of(net_file(proc, pid, "sockstat"), "TCP", "tw");
     return counts;
 }

@@ -11,7 +11,7 @@ namespace tcptrail::context {
 // What the kernel counts for one network namespace, in /proc/<pid>/net of any process in it.
 struct NamespaceCounts {
     uint64_t opens = 0;  // ActiveOpens + PassiveOpens of snmp: connections that began, of both roles
-    std::optional<uint64_t> listen_overflows, listen_drops;  // netstat
+    std::optional<uint64_t> listen_overflows, listen_drops, syncookies_sent;  // netstat
     std::optional<uint64_t> time_wait;                       // sockstat
 };
 
