@@ -12,7 +12,7 @@ namespace tcptrail::context {
 struct NamespaceCounts {
     uint64_t opens = 0;  // ActiveOpens + PassiveOpens of snmp: connections that began, of both roles
     std::optional<uint64_t> listen_overflows, listen_drops, syncookies_sent;  // netstat
-    std::optional<uint64_t> time_wait;                       // sockstat
+    std::optional<uint64_t> time_wait;                                        // sockstat
 };
 
 // Nothing when the process is gone.
