@@ -11,7 +11,7 @@ namespace tcptrail {
 
 namespace {
 
-// 33 MB at most. Beyond it records wait in the ring, and are lost and counted when that is full.
+// 34 MB at most. Beyond it records wait in the ring, and are lost and counted when that is full.
 constexpr size_t most_backlog = 65536;
 // At 50 us each for JSON this is 6 ms, while the default ring holds 100 ms at full speed.
 constexpr size_t records_between_drains = 128;

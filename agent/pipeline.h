@@ -62,6 +62,7 @@ public:
     context::Context& context() { return context_; }
     connections::Tally& tally() { return tally_; }
     const context::Host& host() const { return host_; }
+    size_t held() const { return backlog_.size(); }  // taken from the ring, not told yet
     uint64_t last_sequence() const { return encoder_.last_sequence(); }
 
     // What the hooks are and what is missing, in one line.

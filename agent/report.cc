@@ -133,8 +133,8 @@ void set_stages(v1::AgentReport& report, const Pipeline& pipeline, const spool::
         const uint64_t in_ring = account->seen - account->ring_full - received;
         add_stage(report, "capture", account->seen + walked, received + walked, in_ring,
                   {{"ring_full", account->ring_full}});
-        add_stage(report, "connections", received + walked, account->told + account->progress, 0,
-                  {{"malformed", account->malformed + capture.walked_malformed.get()}});
+        add_stage(report, "connections", received + walked, account->told + account->progress,
+                  pipeline.held(), {{"malformed", account->malformed + capture.walked_malformed.get()}});
     }
     add_stage(report, "spool", spool.found + spool.in, spool.released, spool.held,
               {{"evicted", spool.evicted}, {"damaged", spool.damaged}, {"memory_full", spool.memory_full}});

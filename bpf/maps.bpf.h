@@ -132,9 +132,8 @@ struct {
  * Where hooks/walk puts a copy of a socket, and the record that it makes of it. One walk runs at a time: all
  * are the capture thread's.
  */
-#define WALK_SOCKET_BYTES 4096 /* sizeof(struct tcp_sock) is about 2,400 */
 struct walk_scratch {
-    __u8 socket[WALK_SOCKET_BYTES];
+    __u8 socket[TCPTRAIL_WALK_SOCKET_BYTES];
     struct tcptrail_record record;
 };
 struct {
@@ -161,6 +160,9 @@ __u32 self_tgid = ~0u;
 
 /* hooks/scan: 1 listeners, 2 connections; set by the user side before each pass. */
 __u32 scan_pass = 0;
+
+/* hooks/sweep: whether it also writes what is open; set by the user side before each sweep. */
+__u32 sweep_writes_open = 0;
 
 /*
  * hooks/walk: only connections of which nothing was told for so long, each once per so long; 0: all. Set by

@@ -65,11 +65,12 @@ void Capture::stop() {
 }
 
 Result<> Capture::sweep(const OpenConsumer& consumer, const BetweenReads& between) {
+    if (!consumer) return programs_->sweep(nullptr, between);
     return programs_->sweep(
         [&](std::span<const std::byte> element) {
             tcptrail_open open;
             std::memcpy(&open, element.data(), sizeof open);
-            if (consumer) consumer(open);
+            consumer(open);
         },
         between);
 }

@@ -151,6 +151,8 @@ Result<KernelTypes> read_kernel_types(const Options& options) {
                 : 0);
     }
     result.reset_reasons = read_reset_reasons(types.get());
+    if (const int id = btf__find_by_name_kind(types.get(), "tcp_sock", BTF_KIND_STRUCT); id > 0)
+        result.tcp_sock_bytes = btf__type_by_id(types.get(), static_cast<uint32_t>(id))->size;
     return result;
 }
 

@@ -58,6 +58,7 @@ std::span<const HookPlan> hook_plan();
 struct KernelTypes {
     std::vector<int> arguments;              // by hook_plan()'s index; -1: there is no such place
     std::vector<std::string> reset_reasons;  // by number, without prefix; empty before Linux 6.10
+    uint32_t tcp_sock_bytes = 0;             // 0: not told
 };
 
 // Reads the kernel's BTF. Fails with ExitCode::unavailable when there is none.

@@ -190,6 +190,11 @@ void Programs::choose(const Options& options, const KernelTypes& types,
         else if (arguments < plan[i].arguments)
             status.problem = "this kernel passes " + std::to_string(arguments) + " arguments, not " +
                              std::to_string(plan[i].arguments);
+        else if (types.tcp_sock_bytes > TCPTRAIL_WALK_SOCKET_BYTES &&
+                 std::string_view(plan[i].program).starts_with("walk_") &&
+                 std::string_view(plan[i].program) != "walk_tasks")
+            status.problem = "this kernel's struct tcp_sock has " + std::to_string(types.tcp_sock_bytes) +
+                             " bytes, more than " + std::to_string(TCPTRAIL_WALK_SOCKET_BYTES);
         if (const auto refusal = refusals.find(plan[i].program); refusal != refusals.end())
             status.problem = refusal->second;
         const bool superseded = (plan[i].at_most && arguments > plan[i].at_most) ||
@@ -297,6 +302,7 @@ Result<> Programs::scan() {
 
 Result<> Programs::sweep(const ElementConsumer& consumer, const BetweenReads& between) {
     if (!sweep_) return {};
+    object_->bss->sweep_writes_open = consumer != nullptr;
     return run_iterator(sweep_.get(), "sweeping the connections", sizeof(tcptrail_open), consumer, between);
 }
 

@@ -37,7 +37,7 @@ public:
     // No record comes after this. Births that are remembered are forgotten.
     void detach() { links_.clear(); }
     // Tells the births whose socket is gone as END_MISSED, through the ring.
-    // `consumer` gets a tcptrail_open for each of the rest.
+    // `consumer`, where there is one, gets a tcptrail_open for each of the rest.
     Result<> sweep(const ElementConsumer& consumer, const BetweenReads& between = nullptr);
     // What is open: a tcptrail_record for each connection of which nothing was told for `untold_ns` (0: for
     // each that is known), a tcptrail_listener_record for each listener.

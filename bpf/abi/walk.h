@@ -5,6 +5,9 @@
 
 #include "bpf/abi/record.h"
 
+/* A walk copies sockets of at most this size. struct tcp_sock has about 2,400 bytes; the user side looks. */
+#define TCPTRAIL_WALK_SOCKET_BYTES 4096
+
 /* A connection that is still open: what the sweep leaves. */
 struct tcptrail_open {
     __u8 remote[16];   /* network byte order; IPv4 in the first four */

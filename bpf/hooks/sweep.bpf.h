@@ -2,7 +2,7 @@
 /*
  * iter/bpf_map_elem over `connections`, run by the agent from time to time: finds the births whose
  * socket is gone though no hook saw the end, and tells them as END_MISSED. Those that are open it writes into
- * the iterator's file.
+ * the iterator's file, if that is wanted.
  *
  * The memory behind a key stays a struct sock or becomes something else: it is read with
  * bpf_probe_read_kernel(), and believed only while it carries the cookie of the birth.
@@ -50,7 +50,7 @@ static __always_inline int sweep_birth(const struct bpf_iter__bpf_map_elem* ctx)
     sk = *key;
     if (sweep_is_gone(sk, birth, now))
         emit_end_missed(sk, birth, now);
-    else
+    else if (sweep_writes_open)
         sweep_write_open(ctx->meta->seq, birth);
     return 0;
 }

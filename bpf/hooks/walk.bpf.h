@@ -17,7 +17,7 @@
 enum walk_result {
     WALK_COPIED,
     WALK_GONE,   /* closed, or another one by now */
-    WALK_UNREAD, /* the kernel does not let us; user side: WALK_SOCKET_BYTES */
+    WALK_UNREAD, /* the kernel does not let us; larger than TCPTRAIL_WALK_SOCKET_BYTES */
 };
 
 static __always_inline enum walk_result walk_copy(struct walk_scratch* scratch, __u64 from, __u64 cookie) {
