@@ -140,7 +140,7 @@ void Agent::progress() {
 
 // The messages are the spool's from here on, also when the disk does not take them.
 void Agent::hand_over() {
-    const auto result = messages_.empty() ? spool_->maintain() : spool_->append(messages_);
+    const auto result = messages_.empty() ? spool_->maintain() : spool_->append(messages_, {});
     messages_.clear();
     if (result) return;
     if (auto suppressed = spool_errors_.pass())

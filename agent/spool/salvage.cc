@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <utility>
 
 #include "agent/spool/schema.h"
 
@@ -75,6 +76,7 @@ SqlResult<Salvaged> salvage(const std::string& from, Database& store) {
     auto format = old->value("PRAGMA user_version");
     if (!format || *format != format_version) return salvaged;
     if (auto totals = read_totals(*old)) salvaged.expected_events = totals->events;
+    if (auto mark = read_mark(*old)) salvaged.mark = std::move(*mark);
     auto all = old->prepare("SELECT * FROM batch");
     auto from_id = old->prepare("SELECT * FROM batch WHERE id >= ?1 ORDER BY id LIMIT 1");
     if (!all || !from_id) return salvaged;
@@ -83,6 +85,8 @@ SqlResult<Salvaged> salvage(const std::string& from, Database& store) {
     if (!insert) return std::unexpected(insert.error());
     auto totals = store.prepare(update_totals);
     if (!totals) return std::unexpected(totals.error());
+    auto mark = store.prepare(update_mark);
+    if (!mark) return std::unexpected(mark.error());
     SqlResult<> done = store.execute("BEGIN IMMEDIATE");
     if (!done) return std::unexpected(done.error());
     Copy copy(store, *insert);
@@ -90,6 +94,7 @@ SqlResult<Salvaged> salvage(const std::string& from, Database& store) {
     if (!complete) done = std::unexpected(complete.error());
     if (complete && !*complete) done = copy_by_id(*from_id, copy);
     if (done) done = write_totals(*totals, copy.contents());
+    if (done) done = write_mark(*mark, salvaged.mark);
     if (done) done = store.execute("COMMIT");
     if (!done) {
         (void)store.execute("ROLLBACK");

@@ -29,8 +29,14 @@ constexpr const char* total_table = R"sql(CREATE TABLE total (
     events INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
     last_id INTEGER NOT NULL,
-    checksum INTEGER NOT NULL
+    checksum INTEGER NOT NULL,
+    mark BLOB NOT NULL,
+    mark_checksum INTEGER NOT NULL
 ))sql";
+
+uint64_t checksum_of_mark(std::span<const char> mark) {
+    return checksum(0, mark);
+}
 
 std::unexpected<SqlError> no_spool(std::string why) {
     return std::unexpected(SqlError::malformed(std::move(why)));
@@ -60,9 +66,10 @@ SqlResult<bool> inspect(Database& database) {
 
 SqlResult<> create_tables(Database& database) {
     const std::string all = fmt::format(
-        "BEGIN IMMEDIATE; {}; {}; INSERT INTO total VALUES (1, 0, 0, 0, {}); PRAGMA application_id = {}; "
-        "PRAGMA user_version = {}; COMMIT",
-        batch_table, total_table, static_cast<int64_t>(checksum(Contents())), application_id, format_version);
+        "BEGIN IMMEDIATE; {}; {}; INSERT INTO total VALUES (1, 0, 0, 0, {}, x'', {}); "
+        "PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
+        batch_table, total_table, static_cast<int64_t>(checksum(Contents())),
+        static_cast<int64_t>(checksum_of_mark({})), application_id, format_version);
     return database.execute(all.c_str());
 }
 
@@ -155,6 +162,22 @@ SqlResult<Contents> read_totals(Database& store) {
 
 SqlResult<> write_totals(const Statement& update, const Contents& contents) {
     return Query(update, contents.events, contents.bytes, contents.last_id, checksum(contents)).run();
+}
+
+SqlResult<std::string> read_mark(Database& store) {
+    auto select = store.prepare("SELECT mark, mark_checksum FROM total");
+    if (!select) return std::unexpected(select.error());
+    Query row(*select);
+    auto found = row.step();
+    if (!found) return std::unexpected(found.error());
+    const auto mark = row.blob(0);
+    if (!*found || mark.size() > max_mark_bytes || row.integer(1) != checksum_of_mark(mark))
+        return std::string();
+    return std::string(mark.begin(), mark.end());
+}
+
+SqlResult<> write_mark(const Statement& update, std::string_view mark) {
+    return Query(update, std::span(mark), checksum_of_mark(mark)).run();
 }
 
 Result<std::string> set_aside(const std::string& path) {

@@ -3,13 +3,14 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "agent/spool/batch.h"
 #include "agent/spool/database.h"
 
 namespace tcptrail::spool {
 
-inline constexpr uint64_t format_version = 1;  // of the file, in PRAGMA user_version
+inline constexpr uint64_t format_version = 2;  // of the file, in PRAGMA user_version
 
 // Opens the spool's file to write, and makes what is missing in it; an empty file is a new spool. What is
 // no spool, or one of a later version, is an error with corrupt() == true.
@@ -51,14 +52,22 @@ SqlResult<> write_totals(const Statement& update, const Contents& contents);
 inline constexpr const char* update_totals =
     "UPDATE total SET events = ?1, bytes = ?2, last_id = ?3, checksum = ?4";
 
+// The caller's mark (see Spool::append). One that is damaged reads as empty.
+inline constexpr size_t max_mark_bytes = 512;
+SqlResult<std::string> read_mark(Database& store);
+SqlResult<> write_mark(const Statement& update, std::string_view mark);
+inline constexpr const char* update_mark = "UPDATE total SET mark = ?1, mark_checksum = ?2";
+
 // What salvage could read, and how many events the old file says that it held: 0 when that cannot be read.
 struct Salvaged {
     Contents contents;
+    std::string mark;  // empty when it cannot be read
     uint64_t expected_events = 0;
 };
 
-// Copies the batches that are whole from a file that was set aside into `store`, in one transaction and with
-// their ids, and writes the totals. Only a failure to write is an error; then nothing was copied.
+// Copies the batches that are whole, and the mark, from a file that was set aside into `store`, in one
+// transaction and with their ids, and writes the totals. Only a failure to write is an error; then nothing
+// was copied.
 SqlResult<Salvaged> salvage(const std::string& from, Database& store);
 
 }  // namespace tcptrail::spool

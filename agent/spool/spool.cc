@@ -92,6 +92,7 @@ Result<> Spool::attach(bool broken) {
         if (auto saved = contents ? salvage(*aside, database_) : Salvaged()) {
             if (contents) contents = saved->contents;
             highest_id_ = saved->contents.last_id;
+            if (first) mark_ = committed_mark_ = std::move(saved->mark);
             // From the second time on the ledger knows what the old file held.
             if (first) ledger_.stored.events = found_ = saved->expected_events;
         }
@@ -103,6 +104,8 @@ Result<> Spool::attach(bool broken) {
         ledger_.damaged += expected - contents->events;
     else
         found_ += contents->events - expected;
+    // What a new file has of it may be less than what was committed to the old one.
+    if (!first) mark_waits_ = true;
     ledger_.stored = *contents;
     last_id_ = std::max(last_id_, contents->last_id);
     shared_->appended_through = highest_id_;
@@ -153,17 +156,23 @@ SqlResult<Contents> Spool::open_file() {
         {statements_.unclaimed, "SELECT id, bytes FROM batch WHERE id > ?1 ORDER BY id"},
         {statements_.sum, "SELECT sum(events), sum(bytes) FROM batch WHERE id BETWEEN ?1 AND ?2"},
         {statements_.totals, update_totals},
+        {statements_.mark, update_mark},
     };
     for (auto& [statement, sql] : wanted) {
         auto prepared = database->prepare(sql);
         if (!prepared) return std::unexpected(prepared.error());
         statement = std::move(*prepared);
     }
+    if (shared_->generation == 0) {
+        auto mark = read_mark(*database);
+        if (!mark) return std::unexpected(mark.error());
+        mark_ = committed_mark_ = std::move(*mark);
+    }
     database_ = std::move(*database);
     return contents;
 }
 
-Result<> Spool::append(std::span<const Message> messages) {
+Result<> Spool::append(std::span<const Message> messages, std::string_view mark) {
     PayloadBuilder builder;
     for (const Message& message : messages) {
         builder.add(message);
@@ -171,7 +180,14 @@ Result<> Spool::append(std::span<const Message> messages) {
     }
     if (builder.events() > 0) seal(builder);
     in_ += messages.size();
-    return flush();
+    if (!mark.empty() && mark.size() <= max_mark_bytes) {
+        mark_ = mark;
+        mark_waits_ = true;
+    }
+    auto done = flush();
+    if (mark.size() > max_mark_bytes)
+        return fail(fmt::format("a mark of {} bytes is too long for the spool", mark.size()));
+    return done;
 }
 
 Result<> Spool::maintain() {
@@ -212,7 +228,7 @@ Result<> Spool::flush() {
 
 bool Spool::idle() {
     MutexLock lock(shared_->mutex);
-    return pending_.empty() && evicting_.empty() && damaged_ids_.empty() && shared_->damaged.empty() &&
+    return settled() && evicting_.empty() && damaged_ids_.empty() && shared_->damaged.empty() &&
            shared_->reading.released_through == ledger_.reading.released_through &&
            ledger_.stored.bytes <= options_.max_bytes;
 }
@@ -252,6 +268,8 @@ SqlResult<> Spool::write(Ledger& ledger) {
         ledger.stored.bytes = 0;
     }
     if (auto done = write_totals(statements_.totals, ledger.stored); !done) return done;
+    if (mark_waits_)
+        if (auto done = write_mark(statements_.mark, mark_); !done) return done;
     return Query(statements_.commit).run();
 }
 
@@ -310,6 +328,8 @@ void Spool::settle(const Ledger& ledger) {
     evicting_.clear();
     damaged_ids_.clear();
     shared_->commits.add();
+    committed_mark_ = mark_;
+    mark_waits_ = false;
     if (pending_.empty()) return;
     shared_->appended_through = pending_.back().id;
     pending_.clear();

@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/base/counter.h"
@@ -50,7 +51,15 @@ public:
 
     // Takes all messages. On an error they are kept in memory, up to a bound, and the next call tries
     // again; nothing else is to be done about it but to tell.
-    Result<> append(std::span<const Message> messages);
+    // `mark` (at most max_mark_bytes; empty: none) tells the caller after a restart how far it had come: it
+    // replaces the earlier one in the transaction that commits these messages, or would, had they not been
+    // dropped.
+    Result<> append(std::span<const Message> messages, std::string_view mark);
+
+    // The mark of what is committed in the file; what the file had, after open(); empty: none.
+    const std::string& committed_mark() const { return committed_mark_; }
+    // Nothing waits in memory: all that was appended, and its mark, is committed.
+    bool settled() const { return pending_.empty() && !mark_waits_; }
 
     // Deletes what was released, evicts, and writes what waits in memory. To be called at least once a
     // second; does nothing when there is nothing to do.
@@ -82,7 +91,7 @@ private:
         uint64_t last;
     };
     struct Statements {
-        Statement begin, commit, rollback, insert, remove, unclaimed, sum, totals;
+        Statement begin, commit, rollback, insert, remove, unclaimed, sum, totals, mark;
     };
 
     explicit Spool(const Options& options) : options_(options) {}
@@ -114,6 +123,9 @@ private:
     std::deque<Pending> pending_;  // oldest first
     uint64_t pending_bytes_ = 0;
     uint64_t pending_events_ = 0;
+    std::string mark_;  // the newest
+    std::string committed_mark_;
+    bool mark_waits_ = false;            // mark_ is to be written
     std::vector<Range> evicting_;        // claimed to be evicted, not deleted yet
     std::vector<uint64_t> damaged_ids_;  // told by the reader, not deleted yet
 

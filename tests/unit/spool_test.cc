@@ -16,140 +16,10 @@
 #include <set>
 #include <thread>
 
-#include "tests/catch.h"
+#include "tests/unit/spool_files.h"
 
-namespace fs = std::filesystem;
 using namespace tcptrail;
 using namespace tcptrail::spool;
-
-namespace {
-
-// A folder that ends with the test.
-class TemporaryFolder {
-public:
-    TemporaryFolder() {
-        path_ = fs::temp_directory_path() / "tcptrail-spool-XXXXXX";
-        REQUIRE(mkdtemp(path_.data()) != nullptr);
-    }
-    ~TemporaryFolder() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-    std::string path() const { return path_; }
-    std::string file() const { return path_ + "/spool.db"; }
-
-private:
-    std::string path_;
-};
-
-Options options_in(const std::string& folder, uint64_t max_bytes = 1u << 30) {
-    Options options;
-    options.directory = folder;
-    options.max_bytes = max_bytes;
-    return options;
-}
-
-std::vector<Message> messages(int first, int count, size_t value_bytes = 20) {
-    std::vector<Message> list;
-    for (int i = first; i < first + count; i++) {
-        std::string value = "value " + std::to_string(i) + " ";
-        value.resize(std::max(value.size(), value_bytes), static_cast<char>('a' + i % 26));
-        list.push_back({i % 7 == 0 ? Topic::agents : Topic::connections, "key " + std::to_string(i), value});
-    }
-    return list;
-}
-
-std::vector<Message> contents(const Batch& batch) {
-    std::vector<Message> list;
-    for (const MessageView& message : batch.messages)
-        list.push_back({message.topic, std::string(message.key), std::string(message.value)});
-    return list;
-}
-
-bool same(const std::vector<Message>& a, const std::vector<Message>& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Message& x, const Message& y) {
-        return x.topic == y.topic && x.key == y.key && x.value == y.value;
-    });
-}
-
-bool balanced(const SpoolStats& stats) {
-    return stats.found + stats.in ==
-           stats.released + stats.evicted + stats.damaged + stats.memory_full + stats.held;
-}
-
-// A spool with its reader.
-struct Open {
-    std::unique_ptr<Spool> spool;
-    std::unique_ptr<SpoolReader> reader;
-};
-
-Open open_spool(const Options& options) {
-    auto spool = Spool::open(options);
-    if (!spool) FAIL(spool.error().message);
-    auto reader = (*spool)->reader();
-    if (!reader) FAIL(reader.error().message);
-    return {std::move(*spool), std::move(*reader)};
-}
-
-// Reads and releases all that can be read; returns the values.
-std::vector<std::string> drain(Open& open) {
-    std::vector<std::string> values;
-    // A broken page is met by the reader, replaced by the appender, and then read on.
-    for (int round = 0; round < 20; round++) {
-        for (;;) {
-            auto batch = open.reader->next();
-            if (!batch || !*batch) break;
-            for (const MessageView& message : (*batch)->messages)
-                values.emplace_back(message.value);
-            open.reader->release((*batch)->id);
-        }
-        (void)open.spool->maintain();
-    }
-    return values;
-}
-
-// Runs SQL on the file, beside the spool or without it.
-void sql(const std::string& file, const std::string& text) {
-    sqlite3* database = nullptr;
-    REQUIRE(sqlite3_open(file.c_str(), &database) == SQLITE_OK);
-    sqlite3_busy_timeout(database, 5000);
-    char* problem = nullptr;
-    const int code = sqlite3_exec(database, text.c_str(), nullptr, nullptr, &problem);
-    INFO(text << ": " << (problem ? problem : ""));
-    sqlite3_free(problem);
-    sqlite3_close(database);
-    REQUIRE(code == SQLITE_OK);
-}
-
-std::vector<std::string> set_aside_files(const std::string& folder) {
-    std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(folder))
-        if (auto name = entry.path().filename().string(); name.find("spool.db.corrupt-") == 0)
-            if (name.find("-wal") == std::string::npos && name.find("-shm") == std::string::npos)
-                names.push_back(name);
-    return names;
-}
-
-void write_file(const std::string& path, const std::string& bytes) {
-    std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
-}
-
-std::string read_file(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// Its first bytes.
-std::string read_file(const std::string& path, size_t length) {
-    std::string bytes(length, '\0');
-    std::ifstream(path, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(length));
-    return bytes;
-}
-
-}  // namespace
 
 TEST_CASE("a payload tells back what was put into it") {
     PayloadBuilder builder;
@@ -198,9 +68,9 @@ TEST_CASE("a payload tells back what was put into it") {
 TEST_CASE("what is appended is read in order, and deleted once it is released") {
     TemporaryFolder folder;
     Open open = open_spool(options_in(folder.path()));
-    REQUIRE(open.spool->append(messages(0, 5)));
-    REQUIRE(open.spool->append(messages(5, 1)));
-    REQUIRE(open.spool->append({}));
+    REQUIRE(open.spool->append(messages(0, 5), {}));
+    REQUIRE(open.spool->append(messages(5, 1), {}));
+    REQUIRE(open.spool->append({}, {}));
 
     auto first = open.reader->next();
     REQUIRE((first && *first));
@@ -234,14 +104,14 @@ TEST_CASE("appending wakes the reader's thread") {
     Open open = open_spool(options_in(folder.path()));
     uint64_t count = 0;
     CHECK(read(open.reader->wake_fd(), &count, sizeof(count)) == -1);
-    REQUIRE(open.spool->append(messages(0, 1)));
+    REQUIRE(open.spool->append(messages(0, 1), {}));
     CHECK(read(open.reader->wake_fd(), &count, sizeof(count)) == sizeof(count));
 }
 
 TEST_CASE("a large append becomes several batches") {
     TemporaryFolder folder;
     Open open = open_spool(options_in(folder.path()));
-    REQUIRE(open.spool->append(messages(0, 30, 100'000)));
+    REQUIRE(open.spool->append(messages(0, 30, 100'000), {}));
     std::vector<Message> out;
     int batches = 0;
     while (auto batch = open.reader->next()) {
@@ -260,7 +130,7 @@ TEST_CASE("what was not released is read again after a restart") {
     {
         Open open = open_spool(options_in(folder.path()));
         for (int i = 0; i < 4; i++)
-            REQUIRE(open.spool->append(messages(i * 10, 10)));
+            REQUIRE(open.spool->append(messages(i * 10, 10), {}));
         auto batch = open.reader->next();
         REQUIRE((batch && *batch));
         open.reader->release((*batch)->id);
@@ -280,7 +150,7 @@ TEST_CASE("what was not released is read again after a restart") {
     SECTION("ids do not come back, even when nothing is left") {
         Open open = open_spool(options_in(folder.path()));
         CHECK(open.spool->stats().found == 0);
-        REQUIRE(open.spool->append(messages(0, 1)));
+        REQUIRE(open.spool->append(messages(0, 1), {}));
         auto batch = open.reader->next();
         REQUIRE((batch && *batch));
         CHECK((*batch)->id == last_id + 1);
@@ -296,11 +166,11 @@ TEST_CASE("there is one reader") {
 TEST_CASE("eviction takes the oldest that the reader does not hold") {
     TemporaryFolder folder;
     Open open = open_spool(options_in(folder.path(), 10'000));
-    REQUIRE(open.spool->append(messages(0, 1, 2000)));
+    REQUIRE(open.spool->append(messages(0, 1, 2000), {}));
     auto held = open.reader->next();
     REQUIRE((held && *held));
     for (int i = 1; i < 10; i++)
-        REQUIRE(open.spool->append(messages(i, 1, 2000)));
+        REQUIRE(open.spool->append(messages(i, 1, 2000), {}));
     auto stats = open.spool->stats();
     CHECK(stats.evicted == 6);
     CHECK(stats.held == 4);
@@ -321,7 +191,7 @@ TEST_CASE("the reader holds at most half of the bound") {
     TemporaryFolder folder;
     Open open = open_spool(options_in(folder.path(), 10'000));
     for (int i = 0; i < 4; i++)
-        REQUIRE(open.spool->append(messages(i, 1, 2400)));
+        REQUIRE(open.spool->append(messages(i, 1, 2400), {}));
     std::vector<uint64_t> ids;
     for (auto batch = open.reader->next(); batch && *batch; batch = open.reader->next())
         ids.push_back((*batch)->id);
@@ -336,7 +206,7 @@ TEST_CASE("a lowered bound is applied at the start") {
     {
         Open open = open_spool(options_in(folder.path()));
         for (int i = 0; i < 10; i++)
-            REQUIRE(open.spool->append(messages(i, 1, 2000)));
+            REQUIRE(open.spool->append(messages(i, 1, 2000), {}));
     }
     Open open = open_spool(options_in(folder.path(), 5000));
     REQUIRE(open.spool->maintain());
@@ -381,7 +251,7 @@ TEST_CASE("a damaged batch costs that batch") {
     INFO(damage);
     Open open = open_spool(options_in(folder.path()));
     for (int i = 0; i < 3; i++)
-        REQUIRE(open.spool->append(messages(i * 10, 10)));
+        REQUIRE(open.spool->append(messages(i * 10, 10), {}));
     sql(folder.file(), "UPDATE batch SET " + damage + " WHERE id = 2");
     auto values = drain(open);
     CHECK(values.size() == 20);
@@ -401,7 +271,7 @@ TEST_CASE("a damaged number of events is made up for when the spool is empty") {
     INFO(damage);
     Open open = open_spool(options_in(folder.path()));
     for (int i = 0; i < 3; i++)
-        REQUIRE(open.spool->append(messages(i * 10, 10)));
+        REQUIRE(open.spool->append(messages(i * 10, 10), {}));
     sql(folder.file(), damage);
     CHECK(drain(open).size() == 20);
     auto stats = open.spool->stats();
@@ -415,7 +285,7 @@ TEST_CASE("a file of size 0 is a new spool") {
     write_file(folder.file(), "");
     Open open = open_spool(options_in(folder.path()));
     CHECK(open.spool->stats().files_set_aside == 0);
-    REQUIRE(open.spool->append(messages(0, 3)));
+    REQUIRE(open.spool->append(messages(0, 3), {}));
     CHECK(drain(open).size() == 3);
 }
 
@@ -432,7 +302,7 @@ TEST_CASE("a file that is no spool is set aside, and a new one begun") {
     }
     SECTION("a future version") {
         open_spool(options_in(folder.path()));
-        sql(folder.file(), "PRAGMA user_version = 2");
+        sql(folder.file(), "PRAGMA user_version = 99");
     }
     SECTION("a spool without its tables") {
         open_spool(options_in(folder.path()));
@@ -446,7 +316,7 @@ TEST_CASE("a file that is no spool is set aside, and a new one begun") {
         Open open = open_spool(options_in(folder.path()));
         CHECK(open.spool->stats().files_set_aside == 1);
         CHECK(set_aside_files(folder.path()).size() == 1);
-        REQUIRE(open.spool->append(messages(0, 3)));
+        REQUIRE(open.spool->append(messages(0, 3), {}));
         CHECK(drain(open).size() == 3);
         CHECK(balanced(open.spool->stats()));
     }
@@ -459,7 +329,7 @@ TEST_CASE("a log of garbage, or one of another database, is passed over") {
     TemporaryFolder folder;
     {
         Open open = open_spool(options_in(folder.path()));
-        REQUIRE(open.spool->append(messages(0, 3)));
+        REQUIRE(open.spool->append(messages(0, 3), {}));
     }
     write_file(folder.file() + "-wal", std::string(50'000, 'w'));
     Open open = open_spool(options_in(folder.path()));
@@ -472,7 +342,7 @@ TEST_CASE("a truncated file gives back what is left of it") {
     {
         Open open = open_spool(options_in(folder.path()));
         for (int i = 0; i < 40; i++)
-            REQUIRE(open.spool->append(messages(i, 1, 3000)));
+            REQUIRE(open.spool->append(messages(i, 1, 3000), {}));
     }
     const auto size = fs::file_size(folder.file());
     fs::resize_file(folder.file(), size / 2 / 4096 * 4096);
@@ -498,7 +368,7 @@ TEST_CASE("a flipped byte anywhere costs little, and is counted") {
             auto batch = messages(i * 4, 4, i % 3 == 0 ? 2000 : 100);
             for (const Message& message : batch)
                 whole.insert(message.value);
-            REQUIRE(open.spool->append(batch));
+            REQUIRE(open.spool->append(batch, {}));
         }
     }
     const std::string good = read_file(folder.file());
@@ -523,7 +393,7 @@ TEST_CASE("a flipped byte anywhere costs little, and is counted") {
         // The first two pages hold the way to all others; any other page costs what lies on it.
         if (at >= 2 * 8192) CHECK(values.size() > whole.size() / 3);
         // What came after it works.
-        REQUIRE(open.spool->append(messages(1000, 2)));
+        REQUIRE(open.spool->append(messages(1000, 2), {}));
         CHECK(drain(open).size() == 2);
     }
 }
@@ -533,7 +403,7 @@ TEST_CASE("a page that breaks while the spool runs costs what lies on it") {
     {
         Open open = open_spool(options_in(folder.path()));
         for (int i = 0; i < 200; i++)
-            REQUIRE(open.spool->append(messages(i, 1, 300)));
+            REQUIRE(open.spool->append(messages(i, 1, 300), {}));
     }
     Open open = open_spool(options_in(folder.path()));
     auto first = open.reader->next();
@@ -543,7 +413,7 @@ TEST_CASE("a page that breaks while the spool runs costs what lies on it") {
         file.seekp(4096 * 10);
         file << std::string(4096, 'x');
     }
-    REQUIRE(open.spool->append(messages(200, 1, 300)));
+    REQUIRE(open.spool->append(messages(200, 1, 300), {}));
     open.reader->release((*first)->id);
     auto values = drain(open);
     auto stats = open.spool->stats();
@@ -558,13 +428,13 @@ TEST_CASE("a page that breaks while the spool runs costs what lies on it") {
 TEST_CASE("when the disk does not take events they wait in memory, and the oldest give way") {
     TemporaryFolder folder;
     Open open = open_spool(options_in(folder.path()));
-    REQUIRE(open.spool->append(messages(0, 1)));
+    REQUIRE(open.spool->append(messages(0, 1), {}));
 
     // Another writer has the file: an append cannot succeed, and must not wait.
     sqlite3* other = nullptr;
     REQUIRE(sqlite3_open(folder.file().c_str(), &other) == SQLITE_OK);
     REQUIRE(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) == SQLITE_OK);
-    auto done = open.spool->append(messages(1, 1));
+    auto done = open.spool->append(messages(1, 1), {});
     REQUIRE_FALSE(done);
     CHECK_THAT(done.error().message, Catch::Matchers::ContainsSubstring("cannot write to the spool"));
     CHECK(open.spool->stats().memory_bytes > 0);
@@ -578,7 +448,7 @@ TEST_CASE("when the disk does not take events they wait in memory, and the oldes
     }
     SECTION("as far as there is room") {
         for (int i = 2; i < 22; i++)
-            CHECK_FALSE(open.spool->append(messages(i, 1, 1'000'000)));
+            CHECK_FALSE(open.spool->append(messages(i, 1, 1'000'000), {}));
         auto stats = open.spool->stats();
         CHECK(stats.memory_full == 5);
         CHECK(stats.memory_bytes <= 16u << 20);
@@ -702,7 +572,7 @@ void run_model(uint32_t seed, int steps) {
                 messages(number, 1 + below(8), static_cast<size_t>(below(10) ? below(300) : below(5000)));
             number += static_cast<int>(list.size());
             model.append(list);
-            REQUIRE(open.spool->append(list));
+            REQUIRE(open.spool->append(list, {}));
         } else if (what < 65) {
             const int expected = model.take();
             auto batch = open.reader->next();
@@ -810,7 +680,7 @@ TEST_CASE("two threads: each event is delivered or counted as evicted, never bot
         }
     });
     for (int i = 0; i < 3000; i++)
-        if (auto appended = open.spool->append(messages(i * 5, 5, 400)); !appended)
+        if (auto appended = open.spool->append(messages(i * 5, 5, 400), {}); !appended)
             FAIL(appended.error().message);
     done = true;
     transmit.join();
@@ -833,14 +703,14 @@ TEST_CASE("a large log is copied and begun anew while both sides work") {
     Open open = open_spool(options_in(folder.path(), 4u << 20));
     // The log's header has two numbers that change each time it begins anew.
     auto salt = [&folder] { return read_file(folder.file() + "-wal", 24).substr(16); };
-    REQUIRE(open.spool->append(messages(0, 1)));
+    REQUIRE(open.spool->append(messages(0, 1), {}));
     const std::string first = salt();
     size_t delivered = 0;
     int restarts = 0;
     std::string last = first;
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     for (int i = 0; restarts < 2 && std::chrono::steady_clock::now() < end; i++) {
-        REQUIRE(open.spool->append(messages(i * 100, 100, 1000)));
+        REQUIRE(open.spool->append(messages(i * 100, 100, 1000), {}));
         while (auto batch = open.reader->next()) {
             if (!*batch) break;
             delivered += (*batch)->messages.size();

@@ -108,7 +108,7 @@ struct Pipeline {
             value.resize(std::max(value.size(), value_bytes), 'v');
             messages.push_back({topic, "key " + std::to_string(i % 17), value});
         }
-        REQUIRE(spool->append(messages));
+        REQUIRE(spool->append(messages, {}));
     }
     // Until all that was appended is released, or the time is over.
     bool delivered(std::chrono::milliseconds timeout = 15s) {
