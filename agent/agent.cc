@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include <chrono>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -15,6 +16,7 @@ namespace tcptrail {
 namespace {
 
 constexpr auto maintenance_interval = std::chrono::milliseconds(500);
+constexpr auto heartbeat_interval = std::chrono::seconds(1);
 constexpr auto watch_interval = std::chrono::seconds(1);
 constexpr auto shutdown_deadline = std::chrono::seconds(5);  // less than what Kubernetes and systemd grant
 constexpr uint64_t error_interval_ns = 10'000'000'000;
@@ -51,17 +53,26 @@ Result<> Agent::run() {
 }
 
 Result<> Agent::start() {
-    // The spool first: its lock keeps a second agent from tracing.
+    // The spool first: its lock keeps a second agent from tracing, and it knows how far an earlier one came.
+    // Kafka last: the programs then know our connections to it.
     if (has_kafka())
-        if (auto started = start_delivery(); !started) return started;
-    auto pipeline = Pipeline::start(config_, [this](const v1::ConnectionEvent& event) { on_event(event); });
+        if (auto opened = open_spool(); !opened) return opened;
+    auto pipeline = Pipeline::start(config_, sink());
     if (!pipeline) return std::unexpected(std::move(pipeline.error()));
     pipeline_ = std::move(*pipeline);
+    if (has_kafka())
+        if (auto started = start_delivery(); !started) return started;
     audit_ = std::make_unique<Audit>(*pipeline_, config_.context.proc);
     reporter_ = std::make_unique<Reporter>(*pipeline_, *audit_);
     log_info(pipeline_->describe());
     if (has_kafka()) {
-        log_info("sending to Kafka at " + config_.kafka.brokers + ", run " + pipeline_->host().run_id);
+        log_info("sending to Kafka at " + config_.kafka.brokers + ", run " + pipeline_->host().run_id +
+                 (pipeline_->starts() > 1
+                      ? ", which goes on after event " + std::to_string(pipeline_->last_sequence())
+                      : ""));
+        if (const uint64_t lost = pipeline_->lost_with_memory())
+            log_error(std::to_string(lost) +
+                      " events of this run waited in memory for the disk when an agent was killed: lost");
         report(v1::REPORT_REASON_START);
         return {};
     }
@@ -70,8 +81,18 @@ Result<> Agent::start() {
     return writer_.flush();
 }
 
-Result<> Agent::start_delivery() {
-    if (const auto warning = transmit::client_warning(config_.kafka)) log_warning(*warning);
+Pipeline::Sink Agent::sink() {
+    Pipeline::Sink sink;
+    sink.event = [this](const v1::ConnectionEvent& event) { on_event(event); };
+    sink.keep = [this](const Checkpoint& checkpoint) { return keep(checkpoint); };
+    if (!spool_) return sink;
+    sink.is_lasting = true;
+    const std::string& mark = spool_->committed_mark();
+    sink.last = Checkpoint::parse(std::as_bytes(std::span(mark)));
+    return sink;
+}
+
+Result<> Agent::open_spool() {
     auto spool = spool::Spool::open(config_.spool);
     if (!spool) return std::unexpected(std::move(spool.error()));
     spool_ = std::move(*spool);
@@ -80,6 +101,11 @@ Result<> Agent::start_delivery() {
         log_error("the spool in " + config_.spool.directory +
                   " could not be read; it was renamed and a new one begun");
     if (stats.found) log_info("the spool holds " + std::to_string(stats.found) + " events from before");
+    return {};
+}
+
+Result<> Agent::start_delivery() {
+    if (const auto warning = transmit::client_warning(config_.kafka)) log_warning(*warning);
     auto reader = spool_->reader();
     if (!reader) return std::unexpected(std::move(reader.error()));
     auto transmitter = transmit::Transmitter::start(config_.kafka, std::move(*reader));
@@ -89,7 +115,7 @@ Result<> Agent::start_delivery() {
 }
 
 Result<> Agent::listen(EventLoop& loop) {
-    auto result = loop.on_readable(pipeline_->capture().wake_fd(), [this] { drain(); });
+    auto result = loop.on_edge(pipeline_->capture().wake_fd(), [this] { drain(); });
     const auto every = [&](auto interval, EventLoop::Callback callback) {
         if (result) result = loop.every(interval, std::move(callback));
     };
@@ -101,7 +127,8 @@ Result<> Agent::listen(EventLoop& loop) {
     });
     every(Pipeline::progress_period, [this] { progress(); });
     if (!has_kafka()) return result;
-    every(maintenance_interval, [this] { hand_over(); });
+    every(heartbeat_interval, [this] { heartbeat(); });
+    every(maintenance_interval, [this] { pipeline_->keep(); });
     every(watch_interval, [this] { watch_kafka(); });
     every(std::chrono::seconds(config_.report_interval_secs), [this] { report(v1::REPORT_REASON_PERIODIC); });
     return result;
@@ -118,33 +145,40 @@ void Agent::drain() {
     if (auto drained = pipeline_->drain(); !drained)
         if (auto suppressed = capture_errors_.pass())
             log_error(with_suppressed(drained.error().message, *suppressed));
-    if (spool_) {
-        if (!messages_.empty()) hand_over();
-        return;
-    }
-    if (!output_closed_ && !writer_.flush()) output_closed_ = true;
     if (output_closed_) loop_->stop();
 }
 
-// Each part is handed over before the next, so that memory does not grow with the number of connections.
 void Agent::progress() {
-    const auto pause = [this] {
-        if (spool_ && !messages_.empty()) hand_over();
-        return !output_closed_;
-    };
-    if (auto told = pipeline_->progress(pause); !told)
+    if (auto told = pipeline_->progress([this] { return !output_closed_; }); !told)
         if (auto suppressed = capture_errors_.pass())
             log_error(with_suppressed(told.error().message, *suppressed));
     drain();
 }
 
 // The messages are the spool's from here on, also when the disk does not take them.
-void Agent::hand_over() {
-    const auto result = messages_.empty() ? spool_->maintain() : spool_->append(messages_, {});
+bool Agent::keep(const Checkpoint& checkpoint) {
+    if (!spool_) {
+        if (!output_closed_ && !writer_.flush()) output_closed_ = true;
+        return true;
+    }
+    const auto bytes = checkpoint.as_bytes();
+    const auto result =
+        spool_->append(messages_, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     messages_.clear();
-    if (result) return;
-    if (auto suppressed = spool_errors_.pass())
-        log_error(with_suppressed(result.error().message, *suppressed));
+    if (!result)
+        if (auto suppressed = spool_errors_.pass())
+            log_error(with_suppressed(result.error().message, *suppressed));
+    return spool_->settled();
+}
+
+void Agent::heartbeat() {
+    const auto alive = pipeline_->capture().heartbeat();
+    if (!alive)
+        log_error(alive.error().message);
+    else if (!*alive)
+        log_error("the programs had heard nothing of this process for " +
+                  std::to_string(config_.capture.abandon_after_secs) +
+                  " s and had switched themselves off: connections of that time are not told");
 }
 
 void Agent::report(v1::ReportReason reason) {
@@ -154,7 +188,7 @@ void Agent::report(v1::ReportReason reason) {
             if (auto suppressed = capture_errors_.pass())
                 log_error(with_suppressed(looked.error().message, *suppressed));
     messages_.push_back(to_message(reporter_->report(reason, spool_->stats(), transmitter_->status())));
-    hand_over();
+    pipeline_->keep();
 }
 
 void Agent::watch_kafka() {
@@ -175,7 +209,7 @@ void Agent::stop() {
     if (spool_) {
         report(v1::REPORT_REASON_STOP);
         transmitter_->stop(shutdown_deadline);
-        hand_over();
+        pipeline_->keep();
         const auto stats = spool_->stats();
         log_info("spool: " + std::to_string(stats.found + stats.in) +
                  " events and reports = " + std::to_string(stats.released) + " acknowledged by Kafka + " +
@@ -189,7 +223,11 @@ void Agent::stop() {
     if (const auto account = pipeline_->account())
         log_info("capture: " + std::to_string(account->seen) +
                  " connections seen = " + std::to_string(account->told) + " told + " +
-                 losses({{"ring_full", account->ring_full}, {"malformed", account->malformed}}));
+                 losses({{"ring_full", account->ring_full}, {"malformed", account->malformed}}) +
+                 (pipeline_->capture().is_pinned()
+                      ? " + " + std::to_string(account->in_ring) +
+                            " in the ring; tracing goes on (tcptrail detach ends it)"
+                      : ""));
 }
 
 }  // namespace tcptrail

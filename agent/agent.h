@@ -33,12 +33,15 @@ public:
 private:
     bool has_kafka() const { return !config_.kafka.brokers.empty(); }
     Result<> start();
+    Result<> open_spool();
     Result<> start_delivery();
     Result<> listen(EventLoop& loop);
     void on_event(const v1::ConnectionEvent& event);
     void drain();
     void progress();
-    void hand_over();
+    Pipeline::Sink sink();
+    bool keep(const Checkpoint& checkpoint);
+    void heartbeat();
     void report(v1::ReportReason reason);
     void watch_kafka();
     void stop();

@@ -59,8 +59,7 @@ Result<> Audit::find_open() {
     connections::Tally& tally = pipeline_.tally();
     tally.clear_open();
     if (const auto counts = pipeline_.capture().counts()) ignored_ = (*counts)[TCPTRAIL_IGNORED];
-    return pipeline_.capture().sweep([&](const tcptrail_open& open) { tally.add_open(open); },
-                                     [this] { return pipeline_.take(); });
+    return pipeline_.capture().sweep([&](const tcptrail_open& open) { tally.add_open(open); });
 }
 
 // The kernel counts the agent's own connections too.

@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
     tcptrail::commands::add_topics(app, action);
     tcptrail::commands::add_check(app, action);
     tcptrail::commands::add_config(app, action);
+    tcptrail::commands::add_detach(app, action);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

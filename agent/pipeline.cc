@@ -2,6 +2,7 @@
 #include "agent/pipeline.h"
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -11,10 +12,10 @@ namespace tcptrail {
 
 namespace {
 
-// 34 MB at most. Beyond it records wait in the ring, and are lost and counted when that is full.
-constexpr size_t most_backlog = 65536;
-// At 50 us each for JSON this is 6 ms, while the default ring holds 100 ms at full speed.
-constexpr size_t records_between_drains = 128;
+// What is encoded before the sink is asked to keep it: some megabytes at most.
+constexpr uint64_t records_between_keeps = 4096;
+// At 50 us each for JSON this is 6 ms.
+constexpr uint64_t records_at_once = 128;
 
 // Rather some small walks than a long one: so often within the interval.
 constexpr int walks_per_interval = 10;
@@ -42,13 +43,54 @@ Result<std::unique_ptr<Pipeline>> Pipeline::start(const Config& config, Sink sin
     std::unique_ptr<Pipeline> pipeline(new Pipeline(config, std::move(sink)));
     capture::Options options = config.capture;
     options.tell_opened = config.connections.opened;
-    auto capture = capture::Capture::start(options, [self = pipeline.get()](const tcptrail_record& record) {
-        self->backlog_.push_back(record);
-    });
+    if (!pipeline->sink_.is_lasting) options.pin.clear();
+    auto capture = capture::Capture::start(
+        options, [self = pipeline.get()](const tcptrail_record& record) { self->process(record); });
     if (!capture) return std::unexpected(std::move(capture.error()));
     pipeline->capture_ = std::move(*capture);
     pipeline->kernel_ = kernel_of(*pipeline->capture_);
+    pipeline->go_on_from_predecessor();
     return pipeline;
+}
+
+// The one that is further counts: the sink's, which has the events; or the kernel's, where records had to be
+// given up before the sink had them for good. What was in memory then is lost with the process, and counted.
+void Pipeline::go_on_from_predecessor() {
+    base_.set_run(host_.run_id);
+    if (const auto& before = capture_->predecessor()) {
+        std::optional<Checkpoint> last = Checkpoint::parse(before->note);
+        if (last && last->run() != before->run_id) last.reset();
+        if (sink_.last && sink_.last->run() == before->run_id) {
+            if (!last || last->is_behind(*sink_.last))
+                last = sink_.last;
+            else
+                last->lost_with_memory += last->messages() - sink_.last->messages();
+        }
+        if (last) {
+            base_ = *last;
+            ++base_.starts;
+            host_.run_id = base_.run();
+            progress_told_ = base_.progress;
+            capture_->go_on_from(base_.place);
+        }
+    }
+    capture_->set_run_id(host_.run_id);
+    encoder_ = encode::EventEncoder(host_, base_.sequence);
+}
+
+Checkpoint Pipeline::checkpoint() const {
+    Checkpoint checkpoint = base_;
+    checkpoint.place = capture_->place();
+    checkpoint.sequence = encoder_.last_sequence();
+    checkpoint.progress = progress_told_;
+    return checkpoint;
+}
+
+void Pipeline::keep() {
+    const Checkpoint checkpoint = this->checkpoint();
+    is_kept_ = sink_.keep(checkpoint);
+    if (is_kept_ || capture_->ring_used_bytes() > capture_->ring_bytes() / 2)
+        capture_->release(checkpoint.place, checkpoint.as_bytes());
 }
 
 void Pipeline::process(const tcptrail_record& record) {
@@ -56,35 +98,27 @@ void Pipeline::process(const tcptrail_record& record) {
     const context::Identity identity = context_.find(connection.owner);
     if (connection.kind == connections::Kind::progress) ++progress_told_;
     tally_.add(connection, record.ended_ns);
-    sink_(encoder_.encode(connection, identity, unix_nanos()));
+    sink_.event(encoder_.encode(connection, identity, unix_nanos()));
 }
 
 Result<uint64_t> Pipeline::drain() {
-    uint64_t total = 0;
-    do {
+    uint64_t total = 0, since = 0;
+    for (;;) {
         boot_to_unix_ = boot_to_unix_offset();
-        if (backlog_.size() < most_backlog) {
-            auto drained = capture_->drain();
-            if (!drained) return drained;
-            total += *drained;
+        const auto drained = capture_->drain(records_at_once);
+        if (!drained) return drained;
+        total += *drained;
+        since += *drained;
+        if (since >= records_between_keeps || (*drained == 0 && (since > 0 || !is_kept_))) {
+            keep();
+            since = 0;
         }
-        for (size_t i = 0; i < records_between_drains && !backlog_.empty(); ++i) {
-            process(backlog_.front());
-            backlog_.pop_front();
-        }
-    } while (!backlog_.empty());
-    return total;
+        if (*drained == 0) return total;
+    }
 }
 
 Result<> Pipeline::sweep() {
     return capture_->sweep();
-}
-
-Result<bool> Pipeline::take() {
-    if (backlog_.size() >= most_backlog) return true;
-    const auto drained = capture_->drain();
-    if (!drained) return std::unexpected(drained.error());
-    return true;
 }
 
 Result<> Pipeline::progress(const std::function<bool()>& pause) {
@@ -98,8 +132,9 @@ Result<> Pipeline::progress(const std::function<bool()>& pause) {
     // The ends that are in the ring already come before what is open now.
     if (auto drained = drain(); !drained) return std::unexpected(std::move(drained.error()));
     return capture_->progress(
-        interval, [this](const tcptrail_record& record) { backlog_.push_back(record); },
+        interval, [this](const tcptrail_record& record) { process(record); },
         [&]() -> Result<bool> {
+            keep();
             if (auto drained = drain(); !drained) return std::unexpected(std::move(drained.error()));
             if (!pause()) return false;
             if (monotonic_nanos() - began < static_cast<uint64_t>(longest_walk.count())) return true;
@@ -123,6 +158,7 @@ Result<Account> Pipeline::account() const {
     account.ring_full = (*counts)[TCPTRAIL_LOST_RING_FULL] + (*counts)[TCPTRAIL_OPENED_LOST_RING_FULL];
     account.malformed = capture_->malformed.get();
     account.progress = progress_told_;
+    account.in_ring = account.seen - account.ring_full - capture_->received.get();
     return account;
 }
 
@@ -133,7 +169,10 @@ std::string Pipeline::describe() const {
         missing += (missing.empty() ? "" : "; ") + fact.fact + " (" + fact.why + ")";
     return "tracing the TCP connections of this host with " + std::to_string(attached) + " of " +
            std::to_string(capture_->hooks().size()) + " hooks; " +
-           (missing.empty() ? "nothing is missing" : "missing: " + missing);
+           (missing.empty() ? "nothing is missing" : "missing: " + missing) +
+           (capture_->pin_problem().empty()
+                ? ""
+                : "; tracing ends with this process (capture.pin: " + capture_->pin_problem() + ")");
 }
 
 }  // namespace tcptrail

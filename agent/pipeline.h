@@ -4,14 +4,15 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "agent/base/counter.h"
 #include "agent/base/error.h"
 #include "agent/capture/capture.h"
+#include "agent/checkpoint.h"
 #include "agent/config.h"
 #include "agent/connections/connections.h"
 #include "agent/connections/tally.h"
@@ -21,14 +22,15 @@
 
 namespace tcptrail {
 
-// Lifecycles that came to their end in the kernel, and what became of them: seen = told + lost, exactly,
-// once the capture is stopped and drained; before that the difference is in the ring.
+// Lifecycles that came to their end in the kernel since the run began, and what became of them:
+// seen = told + lost + in_ring.
 struct Account {
     uint64_t seen = 0;
     uint64_t told = 0;
     uint64_t ring_full = 0;
     uint64_t malformed = 0;
     uint64_t progress = 0;  // events of open connections besides; they do not pass the ring
+    uint64_t in_ring = 0;   // neither told nor lost yet
 
     uint64_t lost() const { return ring_full + malformed; }
 };
@@ -36,24 +38,39 @@ struct Account {
 // Belongs to one thread.
 class Pipeline {
 public:
-    // Gets each event, in the order of sequence; it is valid only during the call.
-    using Sink = std::function<void(const v1::ConnectionEvent&)>;
+    struct Sink {
+        // Gets each event, in the order of sequence; it is valid only during the call.
+        std::function<void(const v1::ConnectionEvent&)> event;
+        // All that it got so far is to be kept from now on, with this. True: it is kept, and the kernel may
+        // write over its records; false: it will be asked again, and only when the ring gets full they are
+        // given up all the same.
+        std::function<bool(const Checkpoint&)> keep;
+        // What it keeps is there for the agent after this one: then tracing outlives us too (capture.pin).
+        bool is_lasting = false;
+        std::optional<Checkpoint> last;  // that it has kept, in this or an earlier process
+    };
 
     static Result<std::unique_ptr<Pipeline>> start(const Config& config, Sink sink);
+
+    // How many messages of this run waited in memory for the disk when the agent before was killed.
+    uint64_t lost_with_memory() const { return base_.lost_with_memory; }
+    // Of agents in this run.
+    uint32_t starts() const { return base_.starts; }
+    // Asks the sink again to keep what it got.
+    void keep();
 
     // Takes what is in the ring through all stages. Returns the number of records.
     Result<uint64_t> drain();
     // Looks for ends that were missed.
     Result<> sweep();
-    // Takes what is in the ring into memory, for a later drain(): where a long work must not stall it. True.
-    Result<bool> take();
     // Tells of the connections that have been open for connections.progress_interval_secs since they were
     // last told of; no more than some tenths of a second at a time. Drains as it goes; `pause` is called from
     // time to time, for what the sink has kept, and may answer false: enough. To be called every
     // progress_period.
     Result<> progress(const std::function<bool()>& pause);
     static constexpr std::chrono::milliseconds progress_period{250};
-    // Detaches and drains: nothing comes after it.
+    // Detaches and drains: nothing comes after it. What is pinned goes on; what it sees is in the ring for
+    // the agent after this one.
     Result<> stop();
 
     Result<Account> account() const;
@@ -62,8 +79,10 @@ public:
     context::Context& context() { return context_; }
     connections::Tally& tally() { return tally_; }
     const context::Host& host() const { return host_; }
-    size_t held() const { return backlog_.size(); }  // taken from the ring, not told yet
     uint64_t last_sequence() const { return encoder_.last_sequence(); }
+    // The sequence number of the next report, which the checkpoint counts too.
+    uint64_t next_report() { return ++base_.reports; }
+    Checkpoint checkpoint() const;
 
     // What the hooks are and what is missing, in one line.
     std::string describe() const;
@@ -71,6 +90,7 @@ public:
 private:
     Pipeline(const Config& config, Sink sink);
     void process(const tcptrail_record& record);
+    void go_on_from_predecessor();
 
     Sink sink_;
     connections::Options options_;
@@ -83,8 +103,8 @@ private:
     connections::Kernel kernel_;
     std::unique_ptr<capture::Capture> capture_;
     uint64_t boot_to_unix_ = 0;  // as of this drain
-    // Taken from the ring, not processed yet: a slow sink (JSON for a terminal) must not stall the ring.
-    std::deque<tcptrail_record> backlog_;
+    Checkpoint base_;            // what does not change with each event
+    bool is_kept_ = true;        // all that the sink got
 };
 
 }  // namespace tcptrail

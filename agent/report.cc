@@ -15,9 +15,11 @@
 #include "agent/base/clock.h"
 #include "agent/connections/addresses.h"
 #include "agent/connections/listener.h"
+#include "agent/connections/untold.h"
 #include "agent/encode/event.h"
 #include "agent/encode/listener.h"
 #include "agent/encode/printable.h"
+#include "agent/encode/untold.h"
 #include "version.h"
 
 namespace tcptrail {
@@ -80,6 +82,13 @@ void set_counts(v1::AgentReport& report, const capture::Capture& capture) {
     report.set_synack_retransmits((*counts)[TCPTRAIL_SYNACK_RETRANSMITS]);
 }
 
+void set_untold(v1::AgentReport& report, const capture::Capture& capture) {
+    const auto totals = capture.untold();
+    if (!totals) return;
+    for (const connections::Untold& untold : connections::classify_untold(*totals))
+        *report.add_untold() = encode::untold_message(untold);
+}
+
 void set_bind_failures(v1::AgentReport& report, const capture::Capture& capture) {
     const auto failures = capture.bind_failures();
     if (!failures) return;
@@ -130,11 +139,10 @@ void set_stages(v1::AgentReport& report, const Pipeline& pipeline, const spool::
     const capture::Capture& capture = pipeline.capture();
     if (const auto account = pipeline.account()) {
         const uint64_t received = capture.received.get(), walked = capture.walked.get();
-        const uint64_t in_ring = account->seen - account->ring_full - received;
-        add_stage(report, "capture", account->seen + walked, received + walked, in_ring,
+        add_stage(report, "capture", account->seen + walked, received + walked, account->in_ring,
                   {{"ring_full", account->ring_full}});
-        add_stage(report, "connections", received + walked, account->told + account->progress,
-                  pipeline.held(), {{"malformed", account->malformed + capture.walked_malformed.get()}});
+        add_stage(report, "connections", received + walked, account->told + account->progress, 0,
+                  {{"malformed", account->malformed + capture.walked_malformed.get()}});
     }
     add_stage(report, "spool", spool.found + spool.in, spool.released, spool.held,
               {{"evicted", spool.evicted}, {"damaged", spool.damaged}, {"memory_full", spool.memory_full}});
@@ -153,7 +161,8 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStat
     report.set_node(encode::repaired_utf8(host.node));
     report.set_boot_id(host.boot_id);
     report.set_run_id(host.run_id);
-    report.set_sequence(++sequence_);
+    report.set_sequence(pipeline_.next_report());
+    report.set_starts(pipeline_.starts());
     report.set_emitted_unix_nanos(unix_nanos());
     report.set_reason(reason);
     report.set_uptime_us((monotonic_nanos() - started_ns_) / 1000);
@@ -162,10 +171,12 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStat
     set_hooks(report, capture);
     set_stages(report, pipeline_, spool, transmit);
     set_counts(report, capture);
+    set_untold(report, capture);
     set_bind_failures(report, capture);
     set_listeners(report, pipeline_, audit_);
     audit_.fill(report);
     report.set_ring_bytes(capture.ring_bytes());
+    report.set_ring_used_bytes(capture.ring_used_bytes());
     report.set_spool_bytes(spool.held_bytes);
     report.set_spool_events(spool.held);
     report.mutable_kafka()->set_queued(transmit.queued);

@@ -29,7 +29,6 @@ private:
     Pipeline& pipeline_;
     const Audit& audit_;
     uint64_t started_ns_ = monotonic_nanos();
-    uint64_t sequence_ = 0;
 };
 
 // The key is the host's id.

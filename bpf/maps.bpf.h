@@ -7,9 +7,11 @@
 
 #include "bpf/abi/bind.h"
 #include "bpf/abi/config.h"
+#include "bpf/abi/control.h"
 #include "bpf/abi/counters.h"
 #include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
+#include "bpf/abi/untold.h"
 #include "bpf/abi/walk.h"
 #include "bpf/kernel.bpf.h"
 
@@ -120,10 +122,26 @@ struct {
     __uint(max_entries, 8 << 20);
 } ring SEC(".maps");
 
-/* Counts of enum tcptrail_counter. Written by all hooks on their own CPU; read by the capture thread. */
+/*
+ * Totals of the lifecycles for which the ring had no room, by what they are classified by. Inserted:
+ * lib/untold. Deleted: never. Read: the user side, for its reports. Full: such a lifecycle is only counted as
+ * LOST_RING_FULL.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 2048);
+    __type(key, struct tcptrail_untold_key);
+    __type(value, struct tcptrail_untold);
+} untold SEC(".maps");
+
+/*
+ * Counts of enum tcptrail_counter. Written by all hooks on their own CPU; read by the capture thread. Larger
+ * than what is counted, so that programs of a later version go on with it.
+ */
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, TCPTRAIL_COUNTERS);
+    __uint(max_entries, TCPTRAIL_MAX_COUNTERS);
     __type(key, __u32);
     __type(value, __u64);
 } counters SEC(".maps");
@@ -148,6 +166,20 @@ const struct tcptrail_record* record_type __attribute__((unused));
 const struct tcptrail_listener_record* listener_record_type __attribute__((unused));
 const struct tcptrail_open* open_type __attribute__((unused));
 const struct tcptrail_task_netns* task_netns_type __attribute__((unused));
+
+/*
+ * The layout of the structures of abi/ as these programs know them: text, written by the user side after
+ * load. Who takes over maps and a ring of another version reads it there.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct tcptrail_layout);
+} layout SEC(".maps");
+
+/* Shared with the agents before and after this one: see abi/control.h. */
+struct tcptrail_control control SEC(".data.control") = {};
 
 /* Settings: written by the user side before load. */
 const volatile struct tcptrail_config config = {.wake_shift = 21};

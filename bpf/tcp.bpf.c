@@ -20,99 +20,99 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock* sk, int oldstate, int newstate) {
-    return state_changed(sk, oldstate, newstate);
+    return control_is_ours() ? state_changed(sk, oldstate, newstate) : 0;
 }
 
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(tcp_destroy_sock, struct sock* sk) {
-    return socket_destroyed(sk);
+    return control_is_ours() ? socket_destroyed(sk) : 0;
 }
 
 /* Where the tracepoint tells only of what left; newer kernels tell of failures too. */
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit_skb, struct sock* sk, struct sk_buff* skb) {
-    return segment_retransmitted(sk, skb);
+    return control_is_ours() ? segment_retransmitted(sk, skb) : 0;
 }
 
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit_skb_err, struct sock* sk, struct sk_buff* skb, int err) {
-    return err ? 0 : segment_retransmitted(sk, skb);
+    return !err && control_is_ours() ? segment_retransmitted(sk, skb) : 0;
 }
 
 SEC("tp_btf/tcp_retransmit_synack")
 int BPF_PROG(tcp_retransmit_synack, struct sock* sk, struct request_sock* req) {
-    return synack_retransmitted();
+    return control_is_ours() ? synack_retransmitted() : 0;
 }
 
 /* Until Linux 6.9. */
 SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(tcp_send_reset, struct sock* sk, struct sk_buff* skb) {
-    return reset_sent(sk, 0);
+    return control_is_ours() ? reset_sent(sk, 0) : 0;
 }
 
 /* From Linux 6.10 on. */
 SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(tcp_send_reset_reason, struct sock* sk, struct sk_buff* skb, int reason) {
-    return reset_sent(sk, reason);
+    return control_is_ours() ? reset_sent(sk, reason) : 0;
 }
 
 SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(tcp_receive_reset, struct sock* sk) {
-    return reset_received(sk);
+    return control_is_ours() ? reset_received(sk) : 0;
 }
 
 SEC("tp_btf/inet_sk_error_report")
 int BPF_PROG(inet_sk_error_report, struct sock* sk) {
-    return error_reported(sk);
+    return control_is_ours() ? error_reported(sk) : 0;
 }
 
 SEC("fexit/inet_stream_connect")
 int BPF_PROG(connect_returned, struct socket* socket, void* address, int length, int flags, int result) {
-    return call_connect_returned(socket->sk, address, length, result);
+    return control_is_ours() ? call_connect_returned(socket->sk, address, length, result) : 0;
 }
 
 /* Until Linux 6.9. */
 SEC("fexit/inet_csk_accept")
 int BPF_PROG(accept_returned_flags, struct sock* listener, int flags, int* error, bool kern,
              struct sock* accepted) {
-    return call_accepted(accepted);
+    return control_is_ours() ? call_accepted(accepted) : 0;
 }
 
 /* From Linux 6.10 on. */
 SEC("fexit/inet_csk_accept")
 int BPF_PROG(accept_returned, struct sock* listener, void* how, struct sock* accepted) {
-    return call_accepted(accepted);
+    return control_is_ours() ? call_accepted(accepted) : 0;
 }
 
 SEC("fexit/inet_bind")
 int BPF_PROG(bind_returned, struct socket* socket, void* address, int length, int result) {
-    return call_bind_returned(socket->sk, address, length, result);
+    return control_is_ours() ? call_bind_returned(socket->sk, address, length, result) : 0;
 }
 
 SEC("fexit/inet6_bind")
 int BPF_PROG(bind6_returned, struct socket* socket, void* address, int length, int result) {
-    return call_bind_returned(socket->sk, address, length, result);
+    return control_is_ours() ? call_bind_returned(socket->sk, address, length, result) : 0;
 }
 
 /* Where trampolines are refused. */
 SEC("tracepoint/syscalls/sys_exit_connect")
 int sys_exit_connect(struct trace_event_raw_sys_exit* ctx) {
-    return call_connect_exits(ctx->ret);
+    return control_is_ours() ? call_connect_exits(ctx->ret) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_bind")
 int sys_exit_bind(struct trace_event_raw_sys_exit* ctx) {
-    return call_bind_exits(ctx->ret);
+    return control_is_ours() ? call_bind_exits(ctx->ret) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_accept")
 int sys_exit_accept(struct trace_event_raw_sys_exit* ctx) {
-    return call_accept_exits(ctx->ret);
+    return control_is_ours() ? call_accept_exits(ctx->ret) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_accept4")
 int sys_exit_accept4(struct trace_event_raw_sys_exit* ctx) {
-    return call_accept_exits(ctx->ret);
+    return control_is_ours() ? call_accept_exits(ctx->ret) : 0;
 }
 
 SEC("iter/task_file")

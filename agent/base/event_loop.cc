@@ -18,9 +18,17 @@ Result<EventLoop> EventLoop::create() {
 }
 
 Result<> EventLoop::on_readable(int fd, Callback callback) {
+    return watch(fd, EPOLLIN, std::move(callback));
+}
+
+Result<> EventLoop::on_edge(int fd, Callback callback) {
+    return watch(fd, EPOLLIN | EPOLLET, std::move(callback));
+}
+
+Result<> EventLoop::watch(int fd, uint32_t events, Callback callback) {
     auto source = std::make_unique<Source>(Source{fd, std::move(callback)});
     epoll_event event{};
-    event.events = EPOLLIN;
+    event.events = events;
     event.data.ptr = source.get();
     if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) return fail_errno("epoll_ctl", errno);
     sources_.push_back(std::move(source));

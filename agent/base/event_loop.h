@@ -21,6 +21,8 @@ public:
 
     // Calls back while `fd` is readable. The descriptor stays the caller's and must outlive the loop.
     Result<> on_readable(int fd, Callback callback);
+    // Calls back each time `fd` becomes readable, or more so: not again for what was left unread.
+    Result<> on_edge(int fd, Callback callback);
     Result<> every(std::chrono::milliseconds interval, Callback callback);
     // Blocks the signals in the calling thread (threads made later inherit that) and calls back with each.
     Result<> on_signals(std::initializer_list<int> signals, std::function<void(int)> callback);
@@ -34,6 +36,8 @@ private:
         int fd = -1;
         Callback callback;
     };
+
+    Result<> watch(int fd, uint32_t events, Callback callback);
 
     explicit EventLoop(Fd epoll) : epoll_(std::move(epoll)) {}
 

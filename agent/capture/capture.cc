@@ -2,22 +2,21 @@
 #include "agent/capture/capture.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <thread>
 #include <utility>
 
+#include "agent/base/clock.h"
 #include "agent/capture/decode.h"
 #include "agent/capture/programs.h"
+#include "bpf/abi/control.h"
 
 namespace tcptrail::capture {
-
-void Capture::RingFree::operator()(ring_buffer* ring) const {
-    ring_buffer__free(ring);
-}
 
 Capture::Capture(const Options& options, Consumer consumer)
     : options_(options), consumer_(std::move(consumer)) {}
@@ -28,51 +27,149 @@ Result<std::unique_ptr<Capture>> Capture::start(const Options& options, Consumer
     auto programs = Programs::load(options);
     if (!programs) return std::unexpected(std::move(programs.error()));
     capture->programs_ = std::move(*programs);
-    capture->ring_.reset(ring_buffer__new(capture->programs_->ring_fd(), on_record, capture.get(), nullptr));
-    if (!capture->ring_) return fail_errno("the ring cannot be mapped", errno);
+    if (auto opened = capture->open_rings(); !opened) return std::unexpected(std::move(opened.error()));
+    capture->take_notice_of_predecessor();
+    // Births whose end was seen by nobody make room for sockets at the same addresses.
+    if (capture->predecessor_)
+        if (auto swept = capture->programs_->sweep(nullptr); !swept)
+            return std::unexpected(std::move(swept.error()));
     if (auto scanned = capture->programs_->scan(); !scanned)
         return std::unexpected(std::move(scanned.error()));
     return capture;
 }
 
-int Capture::on_record(void* self, void* data, size_t size) {
-    auto* capture = static_cast<Capture*>(self);
-    capture->received.add();
-    const auto record = decode({static_cast<const std::byte*>(data), size});
-    if (record)
-        capture->consumer_(**record);
-    else
-        capture->malformed.add();
-    return 0;
+Result<> Capture::open_rings() {
+    if (Handover* handover = programs_->handover())
+        for (OldRing& old : handover->take_old_rings()) {
+            auto ring = Ring::open(std::move(old.map));
+            if (!ring) return std::unexpected(std::move(ring.error()).within("the agent before"));
+            sources_.push_back({std::move(*ring), std::move(old.record), old.generation});
+        }
+    auto ring = Ring::open(Fd(dup(programs_->ring_fd())));
+    if (!ring) return std::unexpected(std::move(ring.error()));
+    sources_.push_back({std::move(*ring), std::nullopt, 0});
+    return {};
+}
+
+void Capture::take_notice_of_predecessor() {
+    const tcptrail_control& control = programs_->control();
+    if (!programs_->handover() || !programs_->handover()->has_predecessor()) return;
+    const auto* note = reinterpret_cast<const std::byte*>(control.notes[control.note & 1]);
+    predecessor_ = Predecessor{{control.run_id, strnlen(control.run_id, sizeof control.run_id)},
+                               {note, note + TCPTRAIL_NOTE_LEN}};
+}
+
+bool Capture::is_pinned() const {
+    return programs_->is_pinned();
+}
+const std::string& Capture::pin_problem() const {
+    return programs_->pin_problem();
+}
+
+void Capture::set_run_id(const std::string& run_id) {
+    char(&to)[TCPTRAIL_RUN_ID_LEN] = programs_->control().run_id;
+    std::fill(std::begin(to), std::end(to), '\0');
+    run_id.copy(to, sizeof to - 1);
+}
+
+void Capture::go_on_from(const Place& place) {
+    received.set(place.received);
+    malformed.set(place.malformed);
+    walked.set(place.walked);
+    walked_malformed.set(place.walked_malformed);
+    const auto there = std::ranges::find(sources_, place.ring, [](const Source& s) { return s.ring->id(); });
+    if (there == sources_.end()) return;  // it was read to its end, and is gone
+    reading_ = static_cast<size_t>(there - sources_.begin());
+    there->ring->seek(place.position);
+}
+
+Result<bool> Capture::heartbeat() {
+    tcptrail_control& control = programs_->control();
+    __atomic_store_n(&control.heartbeat_ns, monotonic_nanos(), __ATOMIC_RELAXED);
+    if (!programs_->handover() || __atomic_load_n(&control.generation, __ATOMIC_RELAXED) != 0) return true;
+    __atomic_store_n(&control.generation, control.last_generation, __ATOMIC_RELAXED);
+    if (auto swept = programs_->sweep(nullptr); !swept) return std::unexpected(std::move(swept.error()));
+    if (auto scanned = programs_->scan(); !scanned) return std::unexpected(std::move(scanned.error()));
+    return false;
 }
 
 int Capture::wake_fd() const {
-    return ring_buffer__epoll_fd(ring_.get());
+    return own_ring().fd();
 }
 
-Result<uint64_t> Capture::drain() {
-    const uint64_t before = received.get();
-    const int error = ring_buffer__consume(ring_.get());
-    if (error < 0) return fail_errno("reading the ring", -error);
-    return received.get() - before;
+void Capture::deliver(std::span<const std::byte> bytes, const Source& source) {
+    received.add();
+    tcptrail_record translated;
+    if (source.translation && bytes.size() == source.translation->from_bytes()) {
+        const auto ours = std::as_writable_bytes(std::span(&translated, 1));
+        source.translation->apply(bytes, ours);
+        translated.version = TCPTRAIL_RECORD_VERSION;
+        translated.size = sizeof translated;
+        bytes = ours;
+    }
+    if (const auto record = decode(bytes))
+        consumer_(**record);
+    else
+        malformed.add();
+}
+
+Result<uint64_t> Capture::drain(uint64_t most) {
+    uint64_t taken = 0;
+    while (taken < most) {
+        Source& source = sources_[reading_];
+        if (const auto bytes = source.ring->next()) {
+            deliver(*bytes, source);
+            ++taken;
+        } else if (reading_ + 1 < sources_.size() && source.ring->at_end()) {
+            ++reading_;
+        } else {
+            break;
+        }
+    }
+    return taken;
+}
+
+Place Capture::place() const {
+    const Ring& ring = *sources_[reading_].ring;
+    return {ring.position(),       ring.id(), 0, received.get(), malformed.get(), walked.get(),
+            walked_malformed.get()};
+}
+
+void Capture::release(const Place& place, std::span<const std::byte> note) {
+    // The note first: whoever is killed in between has it, and reads again what it covers.
+    tcptrail_control& control = programs_->control();
+    const uint32_t next = (control.note + 1) & 1;
+    std::memcpy(control.notes[next], note.data(), std::min<size_t>(note.size(), TCPTRAIL_NOTE_LEN));
+    __atomic_store_n(&control.note, next, __ATOMIC_RELEASE);
+    const auto there = std::ranges::find(sources_, place.ring, [](const Source& s) { return s.ring->id(); });
+    if (there == sources_.end()) return;
+    there->ring->release(place.position);
+    // All before it are empty, and nobody writes to them.
+    for (auto source = sources_.begin(); source != there; ++source)
+        programs_->handover()->forget(source->generation);
+    reading_ -= static_cast<size_t>(there - sources_.begin());
+    sources_.erase(sources_.begin(), there);
+}
+
+uint64_t Capture::ring_used_bytes() const {
+    return own_ring().used_bytes();
 }
 
 void Capture::stop() {
+    if (is_pinned()) return;
     programs_->detach();
     // A run that had begun on another CPU may still submit: it takes microseconds, and cannot be preempted
     // long.
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
 }
 
-Result<> Capture::sweep(const OpenConsumer& consumer, const BetweenReads& between) {
-    if (!consumer) return programs_->sweep(nullptr, between);
-    return programs_->sweep(
-        [&](std::span<const std::byte> element) {
-            tcptrail_open open;
-            std::memcpy(&open, element.data(), sizeof open);
-            consumer(open);
-        },
-        between);
+Result<> Capture::sweep(const OpenConsumer& consumer) {
+    if (!consumer) return programs_->sweep(nullptr);
+    return programs_->sweep([&](std::span<const std::byte> element) {
+        tcptrail_open open;
+        std::memcpy(&open, element.data(), sizeof open);
+        consumer(open);
+    });
 }
 
 Result<> Capture::progress(std::chrono::nanoseconds untold, const Consumer& consumer,
@@ -101,6 +198,10 @@ Result<std::vector<tcptrail_task_netns>> Capture::tasks() {
 
 Result<KernelCounts> Capture::counts() const {
     return read_counters(programs_->counters_fd());
+}
+
+Result<UntoldTotals> Capture::untold() const {
+    return read_untold(programs_->untold_fd());
 }
 
 Result<std::vector<Capture::BindFailure>> Capture::bind_failures() const {

@@ -4,9 +4,14 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,17 +20,28 @@
 #include "agent/capture/counts.h"
 #include "agent/capture/hooks.h"
 #include "agent/capture/iterator.h"
+#include "agent/capture/layout.h"
 #include "agent/capture/options.h"
+#include "agent/capture/ring.h"
 #include "bpf/abi/bind.h"
 #include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
 #include "bpf/abi/walk.h"
 
-struct ring_buffer;
-
 namespace tcptrail::capture {
 
 class Programs;
+
+// How far the reader has come, since the first of the agents that handed over to each other.
+struct Place {
+    uint64_t position = 0;  // behind the record that was read last, in the ring with this id
+    uint32_t ring = 0;      // 0: none was read yet
+    uint32_t pad = 0;
+    uint64_t received = 0;   // records taken from the rings
+    uint64_t malformed = 0;  // of these, refused by decode()
+    uint64_t walked = 0;     // records of open connections
+    uint64_t walked_malformed = 0;
+};
 
 // Owned and used by the capture thread; the counters may be read from any.
 class Capture {
@@ -39,16 +55,46 @@ public:
     Capture(const Capture&) = delete;
     Capture& operator=(const Capture&) = delete;
 
-    // Becomes readable when the ring is filling up; between, drain on a timer.
+    // ---- Agents before and after this one
+
+    // Whether tracing goes on when this ends; why not, where that was wanted.
+    bool is_pinned() const;
+    const std::string& pin_problem() const;
+    // What the agent before said of itself: its run, and its last note; nothing where there was none.
+    struct Predecessor {
+        std::string run_id;
+        std::vector<std::byte> note;
+    };
+    const std::optional<Predecessor>& predecessor() const { return predecessor_; }
+    void set_run_id(const std::string& run_id);
+    // Before the first drain(): goes on from there.
+    void go_on_from(const Place& place);
+    // The programs hear that we live; they end themselves when they do not. False: they had. To be called at
+    // least once a second.
+    Result<bool> heartbeat();
+
+    // ---- Records
+
+    // The ring's descriptor: to be polled for edges. Readable when the ring is filling up; between, drain on
+    // a timer.
     int wake_fd() const;
-    // Takes all that is in the ring. Returns the number of records.
-    Result<uint64_t> drain();
-    // Detaches from the kernel: after one more drain() the accounts are final.
+    // Takes at most so many of the records that are in the ring. Returns their number; 0: it is empty.
+    Result<uint64_t> drain(uint64_t most = std::numeric_limits<uint64_t>::max());
+    Place place() const;
+    // What was read up to there is kept elsewhere: the kernel may write over it. `note`, of at most
+    // TCPTRAIL_NOTE_LEN bytes, is for the agent after this one.
+    void release(const Place& place, std::span<const std::byte> note);
+    // Used, whether read or not.
+    uint64_t ring_used_bytes() const;
+    uint64_t ring_bytes() const { return options_.ring_bytes; }
+    // Detaches from the kernel, unless what traces is pinned: then the accounts are final after one more
+    // drain.
     void stop();
+
     // Looks for births whose socket is gone; what it finds comes with the next drain().
     // `consumer`, where there is one, gets what is open.
     using OpenConsumer = std::function<void(const tcptrail_open&)>;
-    Result<> sweep(const OpenConsumer& consumer = nullptr, const BetweenReads& between = nullptr);
+    Result<> sweep(const OpenConsumer& consumer = nullptr);
     // The connections that are open and of which nothing was told for so long, as records of progress; each
     // is then told. Between two reads of about sixty, when what was given has to be dealt with, `between`
     // drains: so the end of a connection comes after its progress. Where it ends the walk, the next one tells
@@ -59,7 +105,11 @@ public:
     // Each process with its network namespace.
     Result<std::vector<tcptrail_task_netns>> tasks();
 
+    // ---- What it counted and knows
+
     Result<KernelCounts> counts() const;
+    // Of the lifecycles for which the ring had no room.
+    Result<UntoldTotals> untold() const;
     // Each refusal of bind() so far, by process, address and errno.
     struct BindFailure {
         tcptrail_bind_key key;
@@ -72,28 +122,33 @@ public:
         uint64_t run_time_ns = 0;
     };
     Runs runs() const;
-    uint64_t ring_bytes() const { return options_.ring_bytes; }
     uint32_t hz() const;  // of jiffies; 0: not known
     const std::vector<HookStatus>& hooks() const;
     const std::vector<std::string>& reset_reasons() const;
 
-    Counter received;   // records taken from the ring
-    Counter malformed;  // of these, refused by decode()
-    Counter walked;     // records of open connections
-    Counter walked_malformed;
+    // See Place.
+    Counter received, malformed, walked, walked_malformed;
 
 private:
-    struct RingFree {
-        void operator()(ring_buffer* ring) const;
+    // A ring that is read, and how its records become ours.
+    struct Source {
+        std::unique_ptr<Ring> ring;
+        std::optional<Translation> translation;  // none: they are ours
+        uint32_t generation = 0;                 // whose pins go when it is empty; 0: it is ours
     };
 
     Capture(const Options& options, Consumer consumer);
-    static int on_record(void* self, void* data, size_t size);
+    Result<> open_rings();
+    void take_notice_of_predecessor();
+    void deliver(std::span<const std::byte> bytes, const Source& source);
+    const Ring& own_ring() const { return *sources_.back().ring; }
 
     Options options_;
     Consumer consumer_;
     std::unique_ptr<Programs> programs_;
-    std::unique_ptr<ring_buffer, RingFree> ring_;
+    std::deque<Source> sources_;  // in the order of reading; the last one is what the programs write to
+    size_t reading_ = 0;          // the index of the one that is read
+    std::optional<Predecessor> predecessor_;
 };
 
 }  // namespace tcptrail::capture

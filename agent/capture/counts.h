@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "agent/base/error.h"
 #include "bpf/abi/counters.h"
+#include "bpf/abi/untold.h"
 
 namespace tcptrail::capture {
 
@@ -23,5 +26,9 @@ struct KernelCounts {
 
 // Reads the map `counters`.
 Result<KernelCounts> read_counters(int map);
+
+// Reads the map `untold`: totals since the run began, summed over the CPUs.
+using UntoldTotals = std::vector<std::pair<tcptrail_untold_key, tcptrail_untold>>;
+Result<UntoldTotals> read_untold(int map);
 
 }  // namespace tcptrail::capture

@@ -15,13 +15,16 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 
 #include "agent/capture/agent_maps.h"
 #include "agent/capture/trace_events.h"
 #include "bpf/abi/config.h"
+#include "bpf/abi/control.h"
 #include "bpf/abi/counters.h"
 #include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
+#include "bpf/abi/untold.h"
 #include "bpf/abi/walk.h"
 #include "tcp.skel.h"
 
@@ -109,18 +112,57 @@ void Programs::ObjectClose::operator()(tcptrail_bpf* object) const {
 void Programs::LinkDestroy::operator()(bpf_link* link) const {
     bpf_link__destroy(link);
 }
-Programs::~Programs() = default;
+Programs::~Programs() {
+    // libbpf would disable what a link is attached to, before it lets go of it.
+    if (is_pinned())
+        for (auto& [program, link] : links_)
+            bpf_link__disconnect(link.get());
+}
 
 Result<std::unique_ptr<Programs>> Programs::load(const Options& options, Purpose purpose) {
     std::unique_ptr<Programs> programs(new Programs);
     programs->purpose_ = purpose;
     auto types = read_kernel_types(options);
     if (!types) return std::unexpected(std::move(types.error()));
+    if (auto begun = programs->begin_handover(options); !begun)
+        return std::unexpected(std::move(begun.error()));
     if (auto loaded = programs->load_what_fits(options, *types); !loaded)
         return std::unexpected(std::move(loaded.error()));
     if (auto attached = programs->attach(); !attached) return std::unexpected(std::move(attached.error()));
     programs->reset_reasons_ = std::move(types->reset_reasons);
+    if (purpose == Purpose::trace) programs->switch_on(options);
     return programs;
+}
+
+// Where nothing can be pinned the programs trace all the same, as long as we live.
+Result<> Programs::begin_handover(const Options& options) {
+    if (purpose_ != Purpose::trace || options.pin.empty()) return {};
+    auto handover = Handover::begin(options);
+    if (handover)
+        handover_ = std::move(*handover);
+    else if (handover.error().code == ExitCode::unavailable)
+        return std::unexpected(std::move(handover.error()));
+    else
+        pin_problem_ = std::move(handover.error().message);
+    return {};
+}
+
+void Programs::switch_on(const Options& options) {
+    if (!handover_) {
+        control().abandon_after_ns = std::numeric_limits<int64_t>::max();
+        control().generation = object_->rodata->config.generation;
+        return;
+    }
+    control().abandon_after_ns = uint64_t{options.abandon_after_secs} * 1'000'000'000;
+    std::vector<Handover::PinnedLink> pinned;
+    for (const auto& [program, link] : links_)
+        if (link) pinned.push_back({program, link.get()});
+    if (auto switched = handover_->switch_over(*object_, pinned); !switched)
+        pin_problem_ = std::move(switched.error().message);
+}
+
+tcptrail_control& Programs::control() {
+    return object_->data_control->control;
 }
 
 // A kernel that refuses a program which is not required costs what that one tells, not everything.
@@ -169,7 +211,8 @@ Result<> Programs::open(const Options& options) {
     object_->rodata->config.wake_shift = static_cast<uint32_t>(std::bit_width(options.ring_bytes)) - 3;
     object_->rodata->config.include_self = options.include_self;
     object_->rodata->config.tell_opened = options.tell_opened;
-    return {};
+    object_->rodata->config.generation = 1;
+    return handover_ ? handover_->take_maps(*object_) : Result<>();
 }
 
 // Loads only what the kernel has a place for; says why of the rest.
@@ -237,7 +280,7 @@ int Programs::attach_one(HookStatus& hook) {
     if (program == programs.walk_listeners)
         return attach_map_iterator(walk_listeners_.emplace_back(), program,
                                    bpf_map__fd(object_->maps.listeners));
-    return keep(links_.emplace_back(), bpf_program__attach(program));
+    return keep(links_.emplace_back(hook.plan->program, nullptr).second, bpf_program__attach(program));
 }
 
 // Both means tell the same facts, which are then told twice.
@@ -270,7 +313,8 @@ int Programs::attach_trace_event(HookStatus& hook, const bpf_program* program) {
         hook.problem = event.error().message;
         return EPERM;
     }
-    const int error = keep(links_.emplace_back(), bpf_program__attach_perf_event(program, event->get()));
+    Link& link = links_.emplace_back(hook.plan->program, nullptr).second;
+    const int error = keep(link, bpf_program__attach_perf_event(program, event->get()));
     if (!error) (void)event->release();  // the link's now
     return error;
 }
@@ -300,10 +344,10 @@ Result<> Programs::scan() {
     return {};
 }
 
-Result<> Programs::sweep(const ElementConsumer& consumer, const BetweenReads& between) {
+Result<> Programs::sweep(const ElementConsumer& consumer) {
     if (!sweep_) return {};
     object_->bss->sweep_writes_open = consumer != nullptr;
-    return run_iterator(sweep_.get(), "sweeping the connections", sizeof(tcptrail_open), consumer, between);
+    return run_iterator(sweep_.get(), "sweeping the connections", sizeof(tcptrail_open), consumer);
 }
 
 Result<> Programs::walk_connections(uint64_t untold_ns, const ElementConsumer& consumer,
@@ -386,6 +430,9 @@ int Programs::counters_fd() const {
 }
 int Programs::bind_failures_fd() const {
     return bpf_map__fd(object_->maps.bind_failures);
+}
+int Programs::untold_fd() const {
+    return bpf_map__fd(object_->maps.untold);
 }
 int Programs::connections_fd() const {
     return bpf_map__fd(object_->maps.connections);

@@ -4,15 +4,18 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/capture/handover.h"
 #include "agent/capture/hooks.h"
 #include "agent/capture/iterator.h"
 #include "agent/capture/options.h"
 #include "bpf/abi/walk.h"
 
 struct tcptrail_bpf;
+struct tcptrail_control;
 struct bpf_link;
 struct bpf_program;
 
@@ -22,7 +25,7 @@ namespace tcptrail::capture {
 // the host nothing afterwards.
 enum class Purpose { trace, look };
 
-// The BPF object, loaded and attached. Detaches and unloads when it goes.
+// The BPF object, loaded and attached. Detaches and unloads when it goes, unless it is pinned.
 class Programs {
 public:
     // Loads and attaches. Fails when a required hook cannot be attached: ExitCode::unavailable, or
@@ -34,11 +37,20 @@ public:
 
     // Finds the listeners and connections that are open already. Call once, after load().
     Result<> scan();
-    // No record comes after this. Births that are remembered are forgotten.
+    // Whether tracing outlives us: options.pin, for Purpose::trace.
+    bool is_pinned() const { return handover_ && pin_problem_.empty(); }
+    // Why it does not although it was wanted; empty: it does, or was not wanted.
+    const std::string& pin_problem() const { return pin_problem_; }
+    // What the agents before left; null where nothing is to outlive its agent.
+    Handover* handover() { return handover_.get(); }
+    // Shared with the programs, and with the agents before and after us.
+    tcptrail_control& control();
+
+    // No record comes after this, and births that are remembered are forgotten. Not for what is pinned.
     void detach() { links_.clear(); }
     // Tells the births whose socket is gone as END_MISSED, through the ring.
     // `consumer`, where there is one, gets a tcptrail_open for each of the rest.
-    Result<> sweep(const ElementConsumer& consumer, const BetweenReads& between = nullptr);
+    Result<> sweep(const ElementConsumer& consumer);
     // What is open: a tcptrail_record for each connection of which nothing was told for `untold_ns` (0: for
     // each that is known), a tcptrail_listener_record for each listener.
     Result<> walk_connections(uint64_t untold_ns, const ElementConsumer& consumer,
@@ -62,6 +74,7 @@ public:
     int counters_fd() const;
     int connections_fd() const;
     int bind_failures_fd() const;
+    int untold_fd() const;
     const std::vector<HookStatus>& hooks() const { return hooks_; }
     const std::vector<std::string>& reset_reasons() const { return reset_reasons_; }
 
@@ -83,6 +96,8 @@ private:
     int attach_one(HookStatus& hook);  // errno, or 0
     void read_costs();
     Result<> attach();
+    Result<> begin_handover(const Options& options);
+    void switch_on(const Options& options);
     bool is_told_by_trampoline(const HookStatus& hook) const;
     void keep_one_means();
     int attach_trace_event(HookStatus& hook, const bpf_program* program);
@@ -90,7 +105,9 @@ private:
     static int attach_map_iterator(Link& slot, const bpf_program* program, int map);
 
     std::unique_ptr<tcptrail_bpf, ObjectClose> object_;
-    std::vector<Link> links_;
+    std::unique_ptr<Handover> handover_;
+    std::string pin_problem_;
+    std::vector<std::pair<const char*, Link>> links_;  // by program
     Link scan_, sweep_, walk_tasks_;
     std::vector<Link> walk_connections_, walk_listeners_;  // one for each map that is walked over
     Purpose purpose_ = Purpose::trace;

@@ -151,6 +151,7 @@ void Host::ask_hooks(const Config& config) {
     SelfTest test;
     capture::Options options = config.capture;
     options.include_self = true;
+    options.pin.clear();
     const auto capture =
         capture::Capture::start(options, [&](const tcptrail_record& record) { test.count(record); });
     if (!capture) {

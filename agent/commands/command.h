@@ -28,6 +28,7 @@ void add_consume(CLI::App& app, Action& action);
 void add_topics(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
 void add_config(CLI::App& app, Action& action);
+void add_detach(CLI::App& app, Action& action);
 
 // --config and --set, for the commands that read the configuration.
 struct ConfigOptions {

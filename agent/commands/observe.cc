@@ -75,7 +75,6 @@ void Observe::written(Result<> result) {
 
 void Observe::drain(EventLoop& loop) {
     if (auto drained = pipeline_->drain(); !drained) keep(std::unexpected(std::move(drained.error())));
-    written(writer_.flush());
     if (is_full() || output_closed_ || !failure_) loop.stop();
 }
 
@@ -83,14 +82,20 @@ Result<ExitCode> Observe::run(const Config& config) {
     auto loop = EventLoop::create();
     if (!loop) return std::unexpected(std::move(loop.error()));
     keep(loop->on_signals({SIGINT, SIGTERM}, [&](int) { loop->stop(); }));
-    auto pipeline = Pipeline::start(config, [this](const v1::ConnectionEvent& event) { show(event); });
+    Pipeline::Sink sink;
+    sink.event = [this](const v1::ConnectionEvent& event) { show(event); };
+    sink.keep = [this](const Checkpoint&) {
+        written(writer_.flush());
+        return true;
+    };
+    auto pipeline = Pipeline::start(config, std::move(sink));
     if (!pipeline) return std::unexpected(std::move(pipeline.error()));
     pipeline_ = std::move(*pipeline);
     fprintf(stderr, "tcptrail: %s\n", pipeline_->describe().c_str());
 
     written(writer_.header());
     written(writer_.flush());
-    keep(loop->on_readable(pipeline_->capture().wake_fd(), [&] { drain(*loop); }));
+    keep(loop->on_edge(pipeline_->capture().wake_fd(), [&] { drain(*loop); }));
     keep(loop->every(std::chrono::milliseconds(config.capture.drain_interval_ms), [&] { drain(*loop); }));
     keep(loop->every(std::chrono::seconds(config.capture.sweep_interval_secs),
                      [&] { keep(pipeline_->sweep()); }));

@@ -149,7 +149,8 @@ void set_times(v1::ConnectionEvent& event, const Connection& c) {
 
 }  // namespace
 
-EventEncoder::EventEncoder(const context::Host& host) : host_and_boot_(host.host_id + host.boot_id) {
+EventEncoder::EventEncoder(const context::Host& host, uint64_t last_sequence)
+    : sequence_(last_sequence), host_and_boot_(host.host_id + host.boot_id) {
     event_.set_host_id(host.host_id);
     event_.set_node(repaired_utf8(host.node));
     event_.set_boot_id(host.boot_id);

@@ -17,7 +17,8 @@ namespace tcptrail::encode {
 // Used by the capture thread alone.
 class EventEncoder {
 public:
-    explicit EventEncoder(const context::Host& host);
+    // `last_sequence`: of the events of this run that were told before.
+    explicit EventEncoder(const context::Host& host, uint64_t last_sequence = 0);
 
     // The next event of the run: takes the next sequence number. Valid until the next call.
     const v1::ConnectionEvent& encode(const connections::Connection& connection,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The forms behind text.h, one source each. Only text*.cc include this. Lines have no line end.
+// The forms behind text.h, one source each. Only sources of this folder include this. Lines have no line end.
 #pragma once
 
 #include <google/protobuf/generated_enum_reflection.h>

@@ -10,6 +10,7 @@ struct tcptrail_config {
                            bytes */
     __u32 include_self; /* also tell the agent's own connections */
     __u32 tell_opened;  /* also tell of a connection when it is established */
+    __u32 generation;   /* of these programs: see abi/control.h */
 };
 
 #endif

@@ -28,7 +28,9 @@ enum tcptrail_counter {
     TCPTRAIL_BIND_FAILURES_NOT_STORED, /* of these: the map was full, they are told in this number alone */
     TCPTRAIL_OPENED_SUBMITTED,         /* records of connections that were just established */
     TCPTRAIL_OPENED_LOST_RING_FULL,
-    TCPTRAIL_COUNTERS
+    TCPTRAIL_COUNTERS /* new ones come before this; none is removed: the map outlives its programs */
 };
+
+#define TCPTRAIL_MAX_COUNTERS 64
 
 #endif

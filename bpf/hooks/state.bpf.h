@@ -21,6 +21,7 @@ static __always_inline void state_clear_stale(__u64 key, __u64 now) {
 
 static __always_inline void state_insert(__u64 key, const struct tcptrail_birth* birth, __u32 counter,
                                          __u64 now) {
+    control_look_for_agent();
     long error = bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
 
     if (error == -EEXIST) {

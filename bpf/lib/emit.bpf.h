@@ -8,6 +8,7 @@
 
 #include "bpf/lib/owner.bpf.h"
 #include "bpf/lib/store.bpf.h"
+#include "bpf/lib/untold.bpf.h"
 
 /*
  * No wake-up per record: it would double the cost of a connection. The reader drains on a timer;
@@ -37,6 +38,12 @@ static __always_inline void emit_submit(struct tcptrail_record* record) {
     bpf_ringbuf_submit(record, emit_wakeup());
 }
 
+static __always_inline void emit_lost(const struct tcptrail_untold_key* facts,
+                                      const struct tcptrail_untold* sums) {
+    count(TCPTRAIL_LOST_RING_FULL);
+    untold_add(facts, sums);
+}
+
 /*
  * The end of a connection whose birth is in the map. The record is filled before the birth is
  * deleted: the map reuses the memory at once.
@@ -51,7 +58,12 @@ static __always_inline void emit_end(const struct sock* sk, const struct tcp_soc
     }
     struct tcptrail_record* record = emit_reserve();
     if (!record) {
-        if (!bpf_map_delete_elem(&connections, &key)) count(TCPTRAIL_LOST_RING_FULL);
+        struct tcptrail_untold_key facts = {.flags = read_socket_flags(sk, tp) & UNTOLD_FLAGS};
+        struct tcptrail_untold sums = {};
+
+        untold_from_birth(&facts, birth);
+        untold_from_socket(&facts, &sums, sk, tp);
+        if (!bpf_map_delete_elem(&connections, &key)) emit_lost(&facts, &sums);
         return;
     }
     record->flags = flags | read_socket_flags(sk, tp);
@@ -93,7 +105,12 @@ static __always_inline void emit_end_without_birth(struct sock* sk, const struct
     count(TCPTRAIL_ENDS_WITHOUT_BIRTH);
     struct tcptrail_record* record = emit_reserve();
     if (!record) {
-        count(TCPTRAIL_LOST_RING_FULL);
+        struct tcptrail_untold_key facts = {.state = last_state,
+                                            .flags = read_socket_flags(sk, tp) & UNTOLD_FLAGS};
+        struct tcptrail_untold sums = {};
+
+        untold_from_socket(&facts, &sums, sk, tp);
+        emit_lost(&facts, &sums);
         return;
     }
     __builtin_memset(&record->birth, 0, sizeof(record->birth));
@@ -116,7 +133,11 @@ static __always_inline void emit_attempt(const struct tcptrail_birth* birth, __u
     count(TCPTRAIL_ATTEMPTS_WITHOUT_SYN);
     record = emit_reserve(); /* compared with NULL once: see emit_end_missed */
     if (!record) {
-        count(TCPTRAIL_LOST_RING_FULL);
+        struct tcptrail_untold_key facts = {.flags = TCPTRAIL_RECORD_NO_SYN};
+        struct tcptrail_untold sums = {};
+
+        untold_from_birth(&facts, birth);
+        emit_lost(&facts, &sums);
         return;
     }
     record->flags = TCPTRAIL_RECORD_NO_SYN;
@@ -140,9 +161,13 @@ static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_bir
     }
     record = emit_reserve();
     if (!record) {
+        struct tcptrail_untold_key facts = {.flags = TCPTRAIL_RECORD_END_MISSED};
+        struct tcptrail_untold sums = {};
+
+        untold_from_birth(&facts, birth);
         if (!bpf_map_delete_elem(&connections, &key)) {
             count(TCPTRAIL_ENDS_MISSED);
-            count(TCPTRAIL_LOST_RING_FULL);
+            emit_lost(&facts, &sums);
         }
         return;
     }

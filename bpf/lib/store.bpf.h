@@ -3,8 +3,8 @@
 #ifndef TCPTRAIL_LIB_STORE_BPF_H
 #define TCPTRAIL_LIB_STORE_BPF_H
 
+#include "bpf/lib/control.bpf.h"
 #include "bpf/lib/read.bpf.h"
-#include "bpf/maps.bpf.h"
 
 static __always_inline void count(__u32 counter) {
     __u64* value = bpf_map_lookup_elem(&counters, &counter);

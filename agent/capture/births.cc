@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/capture/births.h"
+
+#include <bpf/bpf.h>
+
+#include <cerrno>
+#include <cstring>
+#include <unordered_map>
+#include <vector>
+
+#include "bpf/abi/listener.h"
+#include "bpf/abi/record.h"
+
+namespace tcptrail::capture {
+
+namespace {
+
+// More than any bucket of the kernel's hash is going to hold.
+constexpr uint32_t entries_at_once = 4096;
+
+// Every entry of a map keyed by a socket's address, as ours would be. Deletions meanwhile end no walk.
+template <class Value>
+Result<> for_each(int map, const Translation& translation,
+                  const std::function<void(uint64_t, const Value&)>& visit) {
+    if (translation.to_bytes() != sizeof(Value)) return fail("a layout that is not ours");
+    std::vector<uint64_t> keys(entries_at_once);
+    std::vector<std::byte> values(entries_at_once * translation.from_bytes());
+    uint32_t place = 0;
+    for (bool first = true;; first = false) {
+        uint32_t count = entries_at_once;
+        const int error = bpf_map_lookup_batch(map, first ? nullptr : &place, &place, keys.data(),
+                                               values.data(), &count, nullptr);
+        if (error && errno != ENOENT) return fail_errno("the map of the agent before", errno);
+        for (uint32_t i = 0; i < count; ++i) {
+            Value value;
+            translation.apply(
+                std::span(values).subspan(i * translation.from_bytes(), translation.from_bytes()),
+                std::as_writable_bytes(std::span(&value, 1)));
+            visit(keys[i], value);
+        }
+        if (error) return {};
+    }
+}
+
+}  // namespace
+
+Result<> take_over_births(int from, int to, const Translation& birth,
+                          const std::function<void()>& switch_over) {
+    std::unordered_map<uint64_t, uint64_t> copied;  // cookies, by the address of the socket
+    auto done = for_each<tcptrail_birth>(from, birth, [&](uint64_t key, const tcptrail_birth& value) {
+        if (bpf_map_update_elem(to, &key, &value, BPF_NOEXIST) == 0) copied[key] = value.cookie;
+    });
+    switch_over();
+    if (!done) return done;
+
+    // From here on nobody changes the old map. What is left of `copied` after this ended before the switch.
+    done = for_each<tcptrail_birth>(from, birth, [&](uint64_t key, const tcptrail_birth& value) {
+        if (!copied.erase(key)) {
+            (void)bpf_map_update_elem(to, &key, &value, BPF_NOEXIST);
+            return;
+        }
+        // Whoever has seen more of it is right; where it has ended since, there is nothing to update.
+        tcptrail_birth ours{};
+        if (bpf_map_lookup_elem(to, &key, &ours) == 0 && ours.cookie == value.cookie &&
+            ours.timeline_len < value.timeline_len)
+            (void)bpf_map_update_elem(to, &key, &value, BPF_EXIST);
+    });
+    for (const auto& [key, cookie] : copied) {
+        tcptrail_birth ours{};
+        if (bpf_map_lookup_elem(to, &key, &ours) == 0 && ours.cookie == cookie)
+            (void)bpf_map_delete_elem(to, &key);
+    }
+    return done;
+}
+
+Result<> take_over_listeners(int from, int to, const Translation& listener) {
+    return for_each<tcptrail_listener>(from, listener, [&](uint64_t key, const tcptrail_listener& value) {
+        (void)bpf_map_update_elem(to, &key, &value, BPF_NOEXIST);
+    });
+}
+
+}  // namespace tcptrail::capture

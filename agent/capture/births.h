@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Takes over what an agent of another version knew of the connections that are open, and of the listeners.
+#pragma once
+
+#include <functional>
+
+#include "agent/base/error.h"
+#include "agent/capture/layout.h"
+
+namespace tcptrail::capture {
+
+// Descriptors of two maps `connections`. The births are copied while the old programs still trace;
+// `switch_over` is called, which has the new ones trace from then on; then what came, went and changed in
+// between is made good. What is born and ends within these milliseconds may be told in part.
+Result<> take_over_births(int from, int to, const Translation& birth,
+                          const std::function<void()>& switch_over);
+
+// Descriptors of two maps `listeners`. What is in `to` already stays.
+Result<> take_over_listeners(int from, int to, const Translation& listener);
+
+}  // namespace tcptrail::capture

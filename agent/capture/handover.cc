@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/capture/handover.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "agent/base/clock.h"
+#include "agent/capture/births.h"
+#include "bpf/abi/bind.h"
+#include "bpf/abi/config.h"
+#include "bpf/abi/control.h"
+#include "bpf/abi/counters.h"
+#include "bpf/abi/listener.h"
+#include "bpf/abi/record.h"
+#include "bpf/abi/untold.h"
+#include "tcp.skel.h"
+
+namespace tcptrail::capture {
+
+namespace {
+
+constexpr uint32_t the_only_key = 0;
+
+// What outlives an agent besides the ring and the layout: all but scratch.
+using Maps = decltype(tcptrail_bpf::maps);
+struct Kept {
+    const char* name;
+    bpf_map* Maps::* map;
+    bool layout_matters;  // its values are what a layout describes
+};
+constexpr Kept kept[] = {
+    {"connections", &Maps::connections, true},
+    {"listeners", &Maps::listeners, true},
+    {"failed_attempts", &Maps::failed_attempts, false},
+    {"bind_failures", &Maps::bind_failures, false},
+    {"counters", &Maps::counters, false},
+    {"untold", &Maps::untold, false},
+};
+
+std::optional<bpf_map_info> info_of(int map) {
+    bpf_map_info info{};
+    uint32_t length = sizeof info;
+    if (map < 0 || bpf_obj_get_info_by_fd(map, &info, &length) != 0) return std::nullopt;
+    return info;
+}
+
+bool is_same_map(int a, int b) {
+    const auto one = info_of(a), other = info_of(b);
+    return !one || !other || one->id == other->id;
+}
+
+void turn_on(tcptrail_control& control, uint32_t generation) {
+    control.agent_pid = static_cast<uint32_t>(getpid());
+    control.heartbeat_ns = monotonic_nanos();
+    control.last_generation = generation;
+    __atomic_store_n(&control.generation, generation, __ATOMIC_RELEASE);
+}
+
+std::string read_layout(int map) {
+    const auto value = std::make_unique<tcptrail_layout>();
+    if (map < 0 || bpf_map_lookup_elem(map, &the_only_key, value.get()) != 0) return {};
+    return {value->text, strnlen(value->text, sizeof value->text)};
+}
+
+Result<> write_layout(int map, const std::string& text) {
+    const auto value = std::make_unique<tcptrail_layout>();
+    if (text.size() >= sizeof value->text) return fail("the layout of the records does not fit its map");
+    text.copy(value->text, text.size());
+    if (bpf_map_update_elem(map, &the_only_key, value.get(), BPF_ANY) != 0)
+        return fail_errno("the map of the layout", errno);
+    return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Handover>> Handover::begin(const Options& options) {
+    auto pins = Pins::open(options.pin);
+    if (!pins) return std::unexpected(std::move(pins.error()));
+    std::unique_ptr<Handover> handover(new Handover(std::move(*pins)));
+    handover->find_predecessor();
+    return handover;
+}
+
+void Handover::find_predecessor() {
+    const auto generations = pins_.generations();
+    if (!generations.empty()) generation_ = generations.back() + 1;
+    Fd control = pins_.control();
+    tcptrail_control value{};
+    if (!control.valid() || bpf_map_lookup_elem(control.get(), &the_only_key, &value) != 0) return;
+    control_ = std::move(control);
+    generation_ = std::max(generation_, value.last_generation + 1);
+    if (std::ranges::find(generations, value.last_generation) != generations.end())
+        predecessor_ = value.last_generation;
+    old_layout_ = read_layout(pins_.map(predecessor_, "layout").get());
+}
+
+Result<> Handover::take_maps(tcptrail_bpf& object) {
+    own_layout_ = describe_layout(*bpf_object__btf(object.obj));
+    object.rodata->config.generation = generation_;
+    if (control_.valid())
+        if (const int error = bpf_map__reuse_fd(object.maps.data_control, control_.get()))
+            return fail_errno("the control map of the agent before", -error);
+    if (!predecessor_) return {};
+    const bool same = old_layout_ == own_layout_;
+    for (const Kept& one : kept)
+        if (same || !one.layout_matters)
+            if (auto taken = take_map(object.maps.*one.map, one.name); !taken) return taken;
+    return same ? take_map(object.maps.ring, "ring") : Result<>();
+}
+
+// Takes it if it is what ours would be.
+Result<> Handover::take_map(bpf_map* map, const char* name) {
+    const Fd old = pins_.map(predecessor_, name);
+    const auto info = info_of(old.get());
+    if (!info || info->type != static_cast<uint32_t>(bpf_map__type(map)) ||
+        info->key_size != bpf_map__key_size(map) || info->value_size != bpf_map__value_size(map) ||
+        info->max_entries != bpf_map__max_entries(map))
+        return {};
+    if (const int error = bpf_map__reuse_fd(map, old.get()))
+        return fail_errno(std::string("the map ") + name + " of the agent before", -error);
+    return {};
+}
+
+Result<> Handover::pin_all(tcptrail_bpf& object, const std::vector<PinnedLink>& links) {
+    if (auto made = pins_.make_generation(generation_); !made) return made;
+    if (auto written = write_layout(bpf_map__fd(object.maps.layout), own_layout_); !written) return written;
+    Result<> pinned;
+    if (!control_.valid()) pinned = pins_.pin_control(bpf_map__fd(object.maps.data_control));
+    const auto pin = [&](const char* name, const bpf_map* map) {
+        if (pinned) pinned = pins_.pin_map(generation_, name, bpf_map__fd(map));
+    };
+    for (const Kept& one : kept)
+        pin(one.name, object.maps.*one.map);
+    pin("ring", object.maps.ring);
+    pin("layout", object.maps.layout);
+    for (const PinnedLink& link : links)
+        if (pinned) pinned = pins_.pin_link(generation_, link.name, bpf_link__fd(link.link));
+    return pinned;
+}
+
+// Rings of all other generations, each once, but our own. What nothing can be read from goes.
+void Handover::find_old_rings(int own_ring) {
+    const auto own = info_of(own_ring);
+    std::set<uint32_t> known;
+    if (own) known.insert(own->id);
+    for (const uint32_t generation : pins_.generations()) {
+        if (generation == generation_) continue;
+        pins_.remove_links(generation);
+        Fd ring = pins_.map(generation, "ring");
+        const auto info = info_of(ring.get());
+        const auto record = Translation::make(
+            "tcptrail_record", read_layout(pins_.map(generation, "layout").get()), own_layout_);
+        if (info && record && known.insert(info->id).second)
+            old_rings_.push_back({generation, std::move(ring), *record});
+        else
+            pins_.remove_generation(generation);
+    }
+}
+
+Result<> Handover::switch_over(tcptrail_bpf& object, const std::vector<PinnedLink>& links) {
+    if (auto pinned = pin_all(object, links); !pinned) {
+        pins_.remove_generation(generation_);
+        return pinned;
+    }
+    bool switched = false;
+    const auto now = [&] {
+        switched = true;
+        turn_on(object.data_control->control, generation_);
+    };
+    Result<> copied = take_over_maps(object, now);
+    if (!switched) now();
+    find_old_rings(bpf_map__fd(object.maps.ring));
+    return copied;
+}
+
+// What is in maps that ours do not continue. A layout that cannot be read costs what is in them: the scan
+// finds the sockets again, without their past.
+Result<> Handover::take_over_maps(tcptrail_bpf& object, const std::function<void()>& switch_over) {
+    if (!predecessor_) return {};
+    const Fd listeners = pins_.map(predecessor_, "listeners");
+    const Fd connections = pins_.map(predecessor_, "connections");
+    const int own_listeners = bpf_map__fd(object.maps.listeners);
+    const int own_connections = bpf_map__fd(object.maps.connections);
+    const auto listener = Translation::make("tcptrail_listener", old_layout_, own_layout_);
+    const auto birth = Translation::make("tcptrail_birth", old_layout_, own_layout_);
+    if (listener && !is_same_map(listeners.get(), own_listeners))
+        if (auto taken = take_over_listeners(listeners.get(), own_listeners, *listener); !taken) return taken;
+    if (birth && !is_same_map(connections.get(), own_connections))
+        return take_over_births(connections.get(), own_connections, *birth, switch_over);
+    return {};
+}
+
+}  // namespace tcptrail::capture
