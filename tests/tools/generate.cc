@@ -22,14 +22,14 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "tests/tools/opens.h"
 
 namespace {
 
@@ -44,12 +44,6 @@ struct Options {
     uint16_t port = 0;
     std::string netns = "own";
     bool server_first = false;
-};
-
-// Connections opened in this network namespace so far, as the kernel counts them.
-struct Opens {
-    uint64_t active = 0;
-    uint64_t passive = 0;
 };
 
 [[noreturn]] void fail(const std::string& what) {
@@ -221,24 +215,6 @@ private:
     std::string first_error_;
 };
 
-Opens read_opens() {
-    std::ifstream file("/proc/self/net/snmp");
-    std::string names;
-    std::string values;
-    while (std::getline(file, names) && std::getline(file, values)) {
-        if (!names.starts_with("Tcp:")) continue;
-        std::istringstream name_of(names);
-        std::istringstream value_of(values);
-        Opens opens;
-        for (std::string name, value; name_of >> name && value_of >> value;) {
-            if (name == "ActiveOpens") opens.active = std::stoull(value);
-            if (name == "PassiveOpens") opens.passive = std::stoull(value);
-        }
-        return opens;
-    }
-    throw std::runtime_error("/proc/self/net/snmp has no line of Tcp");
-}
-
 void enter_new_netns() {
     if (unshare(CLONE_NEWNET) != 0) fail("unshare(CLONE_NEWNET)");
     const Socket socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
@@ -272,7 +248,7 @@ int generate(const Options& options) {
         workers.emplace_back(options, options.connections / options.threads + extra);
     }
 
-    const Opens before = read_opens();
+    const tests::Opens before = tests::read_opens();
     const auto start = std::chrono::steady_clock::now();
     {
         std::vector<std::jthread> threads;
@@ -281,7 +257,7 @@ int generate(const Options& options) {
         workers[0].run();
     }
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    const Opens after = read_opens();
+    const tests::Opens after = tests::read_opens();
 
     uint64_t made = 0;
     uint64_t errors = 0;

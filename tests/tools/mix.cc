@@ -165,7 +165,7 @@ int run(const Options& options) {
                 runner.failed(), elapsed.count());
     const char* separator = "";
     for (const Namespace& each : world.namespaces()) {
-        const Opens opens = World::read_opens(each);
+        const tests::Opens opens = World::read_opens(each);
         std::printf("%s{\"name\":\"%s\",\"inode\":%lu,\"active_opens\":%lu,\"passive_opens\":%lu}", separator,
                     each.name.c_str(), each.inode, opens.active, opens.passive);
         separator = ",";

@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <sstream>
 #include <stdexcept>
 
 namespace mix {
@@ -160,23 +159,9 @@ void World::enter(const Namespace& to) {
     if (setns(to.fd, CLONE_NEWNET) != 0) fail("setns");
 }
 
-Opens World::read_opens(const Namespace& of) {
+tests::Opens World::read_opens(const Namespace& of) {
     enter(of);
-    std::ifstream file("/proc/self/net/snmp");
-    std::string names;
-    std::string values;
-    while (std::getline(file, names) && std::getline(file, values)) {
-        if (!names.starts_with("Tcp:")) continue;
-        std::istringstream name_of(names);
-        std::istringstream value_of(values);
-        Opens opens;
-        for (std::string name, value; name_of >> name && value_of >> value;) {
-            if (name == "ActiveOpens") opens.active = std::stoull(value);
-            if (name == "PassiveOpens") opens.passive = std::stoull(value);
-        }
-        return opens;
-    }
-    throw std::runtime_error("/proc/self/net/snmp has no line of Tcp");
+    return tests::read_opens();
 }
 
 Address World::listening(Place place, Family family, uint16_t port) {

@@ -17,6 +17,7 @@
 
 #include "tests/tools/mixed/fate.h"
 #include "tests/tools/mixed/socket.h"
+#include "tests/tools/opens.h"
 
 namespace mix {
 
@@ -26,12 +27,6 @@ struct Namespace {
     std::string name;
     int fd = -1;
     uint64_t inode = 0;
-};
-
-// As the kernel counts them, since the namespace began.
-struct Opens {
-    uint64_t active = 0;
-    uint64_t passive = 0;
 };
 
 // Where clients are, and where their servers are.
@@ -50,7 +45,7 @@ public:
     const Namespace& of_servers(Place place) const;
     // Moves the calling process.
     static void enter(const Namespace& to);
-    static Opens read_opens(const Namespace& of);
+    static tests::Opens read_opens(const Namespace& of);
 
     // Where a server listens, and where its clients find it.
     static Address listening(Place place, Family family, uint16_t port);
