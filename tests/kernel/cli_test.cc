@@ -5,6 +5,8 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -115,6 +117,22 @@ TEST_CASE("filters", "[kernel]") {
     CHECK(told_with({"--address", "10.0.0.0/8"}) == 0);
     CHECK(told_with({"--role", "server"}) == 5);
     CHECK(told_with({"--role", "client", "--netns", std::to_string(other.inode())}) == 2);
+}
+
+TEST_CASE("check says that this host can run it, after a trial of its own", "[kernel]") {
+    const char* const configured = std::getenv("TCPTRAIL");
+    const std::string command =
+        std::string(configured != nullptr ? configured : "build/tcptrail") + " check 2>&1";
+    std::FILE* const pipe = popen(command.c_str(), "r");
+    REQUIRE(pipe != nullptr);
+    std::string output;
+    for (int c; (c = std::fgetc(pipe)) != EOF;)
+        output += static_cast<char>(c);
+    const int status = pclose(pipe);
+    INFO(output);
+    CHECK(status == 0);
+    CHECK(output.find(" of 200 lifecycles of a self-test over loopback told") != std::string::npos);
+    CHECK(output.find("This host can run tcptrail.") != std::string::npos);
 }
 
 TEST_CASE("as nobody with CAP_BPF and CAP_PERFMON alone it tells, and says what it cannot", "[kernel]") {

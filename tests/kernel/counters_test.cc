@@ -113,10 +113,66 @@ TEST_CASE("one lost segment", "[kernel]") {
         // bytes_sent counts the retransmitted ones, bytes_acked each byte once.
         records.client.is("bytes_sent", 2100).is("bytes_retransmitted", 1000).is("bytes_acked", 1100);
         records.client.is("retransmits", 1).any("rto_count");
+        // Nothing came after it, so no acknowledgement could tell: a probe or a timeout.
+        records.client.is("fast_retransmits", 0).is("fin_retransmits", 0);
         records.client.present("retransmit_first_us").present("retransmit_last_us");
         CHECK(records.client.differences(told.client) == "");
         CHECK(told.client.number("retransmit_first_us") == told.client.number("retransmit_last_us"));
         CHECK(records.server.differences(told.server) == "");
+    });
+}
+
+TEST_CASE("a segment that is lost before others is retransmitted fast", "[kernel]") {
+    scenario([] {
+        constexpr uint64_t bytes = 20'000;
+        Wire wire;
+        Watch watch{&wire.client(), &wire.server()};
+        Actor server(wire.server(), "loss-server");
+        Actor client(wire.client(), "loss-client");
+        const Connection made = establish(client, server, Wire::server_end(AF_INET, 0));
+        wire.rules().drop_next_data = 1;
+        transfer(client, made.client_fd, server, made.server_fd, bytes);
+        const Both info = settle(client, server, made);
+        REQUIRE(info.client.tcpi_total_retrans >= 1);
+        const Ends told = reset(watch, client, server, made);
+
+        Records records = reset_records(client, server, made, info, bytes, 0);
+        records.client.is("bytes_sent", bytes + info.client.tcpi_bytes_retrans).any("rto_count");
+        records.client.between("fast_retransmits", 1, info.client.tcpi_total_retrans);
+        records.client.is("fin_retransmits", 0);
+        records.client.present("retransmit_first_us").present("retransmit_last_us");
+        records.client.any("receive_window_limited_us").any("send_buffer_limited_us");
+        CHECK(records.client.differences(told.client) == "");
+        CHECK(records.server.differences(told.server) == "");
+    });
+}
+
+TEST_CASE("a FIN that is lost", "[kernel]") {
+    scenario([] {
+        Wire wire;
+        Watch watch{&wire.client(), &wire.server()};
+        Actor server(wire.server(), "fin-server");
+        Actor client(wire.client(), "fin-client");
+        const Connection made = establish(client, server, Wire::server_end(AF_INET, 0));
+        exchange(client, server, made, 100, 200);
+        wire.rules().drop_to_server = true;
+        REQUIRE(client.call([=] { return shutdown(made.client_fd, SHUT_WR); }) == 0);
+        REQUIRE(wire.await_dropped(1));
+        wire.rules().drop_to_server = false;
+        await(client, made.client_fd, tcp_state::fin_wait2);
+        const Both info = settle(client, server, made);
+        REQUIRE(info.client.tcpi_total_retrans >= 1);
+        close_after_peer(server, made.server_fd);
+        REQUIRE(client.call([=] { return read_to_end(made.client_fd); }) == 0);
+        close_socket(client, made.client_fd);
+        const Ends told = watch.ends();
+
+        CHECK(told.client.number("retransmits") == info.client.tcpi_total_retrans);
+        CHECK(told.client.number("fin_retransmits") == info.client.tcpi_total_retrans);
+        CHECK(told.client.number("fast_retransmits") == 0);
+        CHECK(told.client.number("bytes_retransmitted") == 0);
+        CHECK(told.client.text("end") == "END_LOCAL_CLOSE");
+        CHECK(told.server.number("fin_retransmits") == 0);
     });
 }
 
