@@ -68,7 +68,7 @@ uint64_t Audit::told_of(uint32_t netns) const {
 }
 
 // While connections come and go our count and the kernel's cannot be taken at the same instant: the kernel's
-// is taken before and after ours, and where ours lies between them they agree.
+// is taken before and after ours, now and where counting began, and where ours lies between them they agree.
 void Audit::compare(uint32_t netns, Namespace& space) {
     const uint64_t told = told_of(netns), before = space.counts.opens;
     const uint64_t after = std::max(before, context::read_opens(proc_, space.pid).value_or(before));
@@ -76,10 +76,12 @@ void Audit::compare(uint32_t netns, Namespace& space) {
         const bool begins_now = first_look_ || told > after ||
                                 static_cast<double>(told) < least_ratio_of_new * static_cast<double>(before);
         space.first_told = begins_now ? told : 0;
-        space.first_counted = begins_now ? std::clamp(told, before, after) : 0;
+        space.first_before = begins_now ? before : 0;
+        space.first_after = begins_now ? after : 0;
     }
     space.told = told - std::min(told, space.first_told);
-    space.counted = std::clamp(space.told + space.first_counted, before, after) - space.first_counted;
+    const uint64_t least = before - std::min(before, space.first_after), most = after - space.first_before;
+    space.counted = std::clamp(space.told, least, most);
 }
 
 void Audit::leave(const Namespace& space) {

@@ -41,7 +41,8 @@ private:
         bool is_new = false;                         // younger than the look before
         uint32_t pid = 0;                            // of a process in it
         uint32_t port_first = 0, port_last = 0;      // ip_local_port_range
-        uint64_t first_told = 0, first_counted = 0;  // lifecycles, when it was first looked at
+        uint64_t first_told = 0;                     // lifecycles, when it was first looked at
+        uint64_t first_before = 0, first_after = 0;  // the kernel's count then, before and after that
         uint64_t told = 0, counted = 0;              // since then
         context::NamespaceCounts counts;
     };
