@@ -211,10 +211,12 @@ void Agent::stop() {
         transmitter_->stop(shutdown_deadline);
         pipeline_->keep();
         const auto stats = spool_->stats();
-        log_info("spool: " + std::to_string(stats.found + stats.in) +
+        log_info("spool: since it was made " + std::to_string(stats.in) +
                  " events and reports = " + std::to_string(stats.released) + " acknowledged by Kafka + " +
                  std::to_string(stats.held) + " kept for the next start + " +
-                 losses({{"evicted", stats.evicted},
+                 losses({{"too_large", stats.too_large},
+                         {"evicted", stats.evicted},
+                         {"expired", stats.expired},
                          {"damaged", stats.damaged},
                          {"memory_full", stats.memory_full}}));
     } else if (!output_closed_) {

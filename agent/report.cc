@@ -144,8 +144,12 @@ void set_stages(v1::AgentReport& report, const Pipeline& pipeline, const spool::
         add_stage(report, "connections", received + walked, account->told + account->progress, 0,
                   {{"malformed", account->malformed + capture.walked_malformed.get()}});
     }
-    add_stage(report, "spool", spool.found + spool.in, spool.released, spool.held,
-              {{"evicted", spool.evicted}, {"damaged", spool.damaged}, {"memory_full", spool.memory_full}});
+    add_stage(report, "spool", spool.in, spool.released, spool.held,
+              {{"too_large", spool.too_large},
+               {"evicted", spool.evicted},
+               {"expired", spool.expired},
+               {"damaged", spool.damaged},
+               {"memory_full", spool.memory_full}});
     add_stage(report, "transmit", transmit.taken, transmit.acknowledged, transmit.held,
               {{"too_large", transmit.too_large}});
 }

@@ -19,17 +19,31 @@ public:
         if (!row.whole) return {};
         if (auto done = insert_row(insert_, row.head, row.payload); !done) return done;
         if (store_.changes() == 0) return {};
-        contents_.events += row.head.events;
-        contents_.bytes += row.head.bytes;
-        contents_.last_id = std::max(contents_.last_id, row.head.id);
+        events_ += row.head.events;
+        bytes_ += row.head.bytes;
+        last_id_ = std::max(last_id_, row.head.id);
         return {};
     }
-    const Contents& contents() const { return contents_; }
+    // What the accounts are, when `before` is what they were.
+    Totals totals(Totals before) const {
+        if (events_ > before.events)
+            before.in += events_ - before.events;
+        else
+            before.damaged += before.events - events_;
+        before.events = events_;
+        before.bytes = bytes_;
+        before.last_id = std::max(before.last_id, last_id_);
+        return before;
+    }
+
+    uint64_t highest_id() const { return last_id_; }
 
 private:
     Database& store_;
     const Statement& insert_;
-    Contents contents_;
+    uint64_t events_ = 0;
+    uint64_t bytes_ = 0;
+    uint64_t last_id_ = 0;
 };
 
 // From leaf to leaf: needs no id to find the next. False: it ended at a page that cannot be read.
@@ -74,8 +88,9 @@ SqlResult<Salvaged> salvage(const std::string& from, Database& store) {
     // It lets SQLite read a file that is shorter than its header says.
     (void)old->execute("PRAGMA writable_schema = ON");
     auto format = old->value("PRAGMA user_version");
-    if (!format || *format != format_version) return salvaged;
-    if (auto totals = read_totals(*old)) salvaged.expected_events = totals->events;
+    if (!format || *format < 1 || *format > format_version) return salvaged;
+    Totals before;
+    if (auto totals = read_totals(*old)) before = *totals;
     if (auto mark = read_mark(*old)) salvaged.mark = std::move(*mark);
     auto all = old->prepare("SELECT * FROM batch");
     auto from_id = old->prepare("SELECT * FROM batch WHERE id >= ?1 ORDER BY id LIMIT 1");
@@ -93,14 +108,15 @@ SqlResult<Salvaged> salvage(const std::string& from, Database& store) {
     auto complete = copy_in_order(*all, copy);
     if (!complete) done = std::unexpected(complete.error());
     if (complete && !*complete) done = copy_by_id(*from_id, copy);
-    if (done) done = write_totals(*totals, copy.contents());
+    if (done) done = write_totals(*totals, copy.totals(before));
     if (done) done = write_mark(*mark, salvaged.mark);
     if (done) done = store.execute("COMMIT");
     if (!done) {
         (void)store.execute("ROLLBACK");
         return std::unexpected(done.error());
     }
-    salvaged.contents = copy.contents();
+    salvaged.totals = copy.totals(before);
+    salvaged.highest_id = copy.highest_id();
     return salvaged;
 }
 

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <ctime>
+#include <type_traits>
 
 namespace tcptrail::spool {
 namespace {
@@ -29,9 +31,25 @@ constexpr const char* total_table = R"sql(CREATE TABLE total (
     events INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
     last_id INTEGER NOT NULL,
+    entered INTEGER NOT NULL,
+    released INTEGER NOT NULL,
+    too_large INTEGER NOT NULL,
+    evicted INTEGER NOT NULL,
+    expired INTEGER NOT NULL,
+    damaged INTEGER NOT NULL,
+    memory_full INTEGER NOT NULL,
     checksum INTEGER NOT NULL,
     mark BLOB NOT NULL,
     mark_checksum INTEGER NOT NULL
+))sql";
+
+// Of format 1, which had no accounts and no mark.
+constexpr const char* total_table_1 = R"sql(CREATE TABLE total (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    events INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    last_id INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
 ))sql";
 
 uint64_t checksum_of_mark(std::span<const char> mark) {
@@ -42,8 +60,8 @@ std::unexpected<SqlError> no_spool(std::string why) {
     return std::unexpected(SqlError::malformed(std::move(why)));
 }
 
-// True: a spool. False: an empty database, to be made one.
-SqlResult<bool> inspect(Database& database) {
+// The format of a spool. 0: an empty database, to be made one.
+SqlResult<uint64_t> inspect(Database& database) {
     auto tables = database.value("SELECT count(*) FROM sqlite_schema");
     if (!tables) return std::unexpected(tables.error());
     auto application = database.value("PRAGMA application_id");
@@ -51,25 +69,43 @@ SqlResult<bool> inspect(Database& database) {
     auto version = database.value("PRAGMA user_version");
     if (!version) return std::unexpected(version.error());
 
-    if (*tables == 0 && *application == 0 && *version == 0) return false;
+    if (*tables == 0 && *application == 0 && *version == 0) return 0;
     if (*application != application_id) return no_spool("a database, but no spool");
-    if (*version != format_version)
+    if (*version < 1 || *version > format_version)
         return no_spool(fmt::format("a spool of format {}; this program knows {}", *version, format_version));
     // SQLite keeps the statements as they were: what they became by damage may read, and mean something else.
-    const std::string same =
-        fmt::format("SELECT count(*) FROM sqlite_schema WHERE sql IN ('{}', '{}')", batch_table, total_table);
+    const std::string same = fmt::format("SELECT count(*) FROM sqlite_schema WHERE sql IN ('{}', '{}')",
+                                         batch_table, *version == 1 ? total_table_1 : total_table);
     auto known = database.value(same.c_str());
     if (!known) return std::unexpected(known.error());
     if (*known != 2 || *tables != 2) return no_spool("a spool with other tables");
-    return true;
+    return *version;
+}
+
+std::string insert_totals(const Totals& totals) {
+    const Totals& t = totals;
+    return fmt::format("INSERT INTO total VALUES (1, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, x'', {})",
+                       t.events, t.bytes, t.last_id, t.in, t.released, t.too_large, t.evicted, t.expired,
+                       t.damaged, t.memory_full, static_cast<int64_t>(checksum(t)),
+                       static_cast<int64_t>(checksum_of_mark({})));
+}
+
+// Of the table total all is small: this takes no longer for a large spool.
+SqlResult<> upgrade(Database& database) {
+    auto totals = read_totals(database);
+    if (!totals) return std::unexpected(totals.error());
+    const std::string all =
+        fmt::format("BEGIN IMMEDIATE; DROP TABLE total; {}; {}; PRAGMA user_version = {}; COMMIT",
+                    total_table, insert_totals(*totals), format_version);
+    auto done = database.execute(all.c_str());
+    if (!done) (void)database.execute("ROLLBACK");
+    return done;
 }
 
 SqlResult<> create_tables(Database& database) {
     const std::string all = fmt::format(
-        "BEGIN IMMEDIATE; {}; {}; INSERT INTO total VALUES (1, 0, 0, 0, {}, x'', {}); "
-        "PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
-        batch_table, total_table, static_cast<int64_t>(checksum(Contents())),
-        static_cast<int64_t>(checksum_of_mark({})), application_id, format_version);
+        "BEGIN IMMEDIATE; {}; {}; {}; PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
+        batch_table, total_table, insert_totals(Totals()), application_id, format_version);
     return database.execute(all.c_str());
 }
 
@@ -109,8 +145,9 @@ SqlResult<Database> open_store(const std::string& path) {
     // Checkpoints are not the writer's: see README.md.
     if (auto done = database->execute("PRAGMA wal_autocheckpoint = 0"); !done)
         return std::unexpected(done.error());
-    if (*known) return database;
-    if (auto done = create_tables(*database); !done) return std::unexpected(done.error());
+    if (*known == format_version) return database;
+    if (auto done = *known == 0 ? create_tables(*database) : upgrade(*database); !done)
+        return std::unexpected(done.error());
     return database;
 }
 
@@ -145,23 +182,52 @@ SqlResult<> insert_row(const Statement& insert, const RowHead& head, std::span<c
         .run();
 }
 
-uint64_t checksum(const Contents& contents) {
-    return checksum(RowHead{contents.last_id, 0, contents.events, contents.bytes});
+void Totals::leave(uint64_t Totals::* account, uint64_t count) {
+    const uint64_t gone = std::min(count, events);
+    this->*account += gone;
+    events -= gone;
 }
 
-SqlResult<Contents> read_totals(Database& store) {
-    auto select = store.prepare("SELECT events, bytes, last_id, checksum FROM total");
+uint64_t checksum(const Totals& totals) {
+    static_assert(std::has_unique_object_representations_v<Totals>);
+    return checksum(0, {reinterpret_cast<const char*>(&totals), sizeof(totals)});
+}
+
+SqlResult<Totals> read_totals(Database& store) {
+    auto version = store.value("PRAGMA user_version");
+    if (!version) return std::unexpected(version.error());
+    auto select =
+        store.prepare(*version == 1 ? "SELECT events, bytes, last_id, checksum FROM total"
+                                    : "SELECT events, bytes, last_id, entered, released, too_large, evicted, "
+                                      "expired, damaged, memory_full, checksum FROM total");
     if (!select) return std::unexpected(select.error());
     Query row(*select);
     auto found = row.step();
     if (!found) return std::unexpected(found.error());
-    const Contents contents{row.integer(0), row.integer(1), row.integer(2)};
-    if (!*found || row.integer(3) != checksum(contents)) return no_spool("a spool whose totals are damaged");
-    return contents;
+    Totals totals;
+    totals.events = row.integer(0);
+    totals.bytes = row.integer(1);
+    totals.last_id = row.integer(2);
+    bool whole = *found;
+    if (*version == 1) {
+        totals.in = totals.events;
+        whole = whole && row.integer(3) == checksum(RowHead{totals.last_id, 0, totals.events, totals.bytes});
+    } else {
+        int column = 3;
+        for (uint64_t* account : {&totals.in, &totals.released, &totals.too_large, &totals.evicted,
+                                  &totals.expired, &totals.damaged, &totals.memory_full})
+            *account = row.integer(column++);
+        whole = whole && row.integer(column) == checksum(totals);
+    }
+    if (!whole) return no_spool("a spool whose totals are damaged");
+    return totals;
 }
 
-SqlResult<> write_totals(const Statement& update, const Contents& contents) {
-    return Query(update, contents.events, contents.bytes, contents.last_id, checksum(contents)).run();
+SqlResult<> write_totals(const Statement& update, const Totals& totals) {
+    const Totals& t = totals;
+    return Query(update, t.events, t.bytes, t.last_id, t.in, t.released, t.too_large, t.evicted, t.expired,
+                 t.damaged, t.memory_full, checksum(t))
+        .run();
 }
 
 SqlResult<std::string> read_mark(Database& store) {

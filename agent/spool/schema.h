@@ -12,8 +12,9 @@ namespace tcptrail::spool {
 
 inline constexpr uint64_t format_version = 2;  // of the file, in PRAGMA user_version
 
-// Opens the spool's file to write, and makes what is missing in it; an empty file is a new spool. What is
-// no spool, or one of a later version, is an error with corrupt() == true.
+// Opens the spool's file to write, and makes what is missing in it; an empty file is a new spool, and one of
+// an earlier version becomes one of this. What is no spool, or one of a later version, is an error with
+// corrupt() == true.
 SqlResult<Database> open_store(const std::string& path);
 
 // Opens a file that open_store has opened before, to read or to checkpoint.
@@ -36,21 +37,35 @@ inline constexpr const char* head_columns = "id, created_unix_nanos, events, byt
 SqlResult<> insert_row(const Statement& insert, const RowHead& head, std::span<const char> payload);
 inline constexpr const char* insert_into_batch = "INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
-// What a spool holds.
-struct Contents {
+// What a spool holds, and the accounts of what it no longer does, in events since it was made.
+// in = released + too_large + evicted + expired + damaged + memory_full + events.
+struct Totals {
     uint64_t events = 0;
     uint64_t bytes = 0;  // of payload
     uint64_t last_id = 0;
+    uint64_t in = 0;
+    uint64_t released = 0;
+    uint64_t too_large = 0;
+    uint64_t evicted = 0;
+    uint64_t expired = 0;
+    uint64_t damaged = 0;
+    uint64_t memory_full = 0;
+
+    bool operator==(const Totals&) const = default;
+    // Moves up to `count` of the events that are held to one of the accounts.
+    void leave(uint64_t Totals::* account, uint64_t count);
 };
 
 // Guards the totals as the checksum of a batch guards that batch.
-uint64_t checksum(const Contents& contents);
+uint64_t checksum(const Totals& totals);
 
-// Reads the totals. Those that do not fit their checksum are an error with corrupt() == true.
-SqlResult<Contents> read_totals(Database& store);
-SqlResult<> write_totals(const Statement& update, const Contents& contents);
+// Reads the totals of a spool of this format or an earlier one. Those that do not fit their checksum are an
+// error with corrupt() == true.
+SqlResult<Totals> read_totals(Database& store);
+SqlResult<> write_totals(const Statement& update, const Totals& totals);
 inline constexpr const char* update_totals =
-    "UPDATE total SET events = ?1, bytes = ?2, last_id = ?3, checksum = ?4";
+    "UPDATE total SET events = ?1, bytes = ?2, last_id = ?3, entered = ?4, released = ?5, too_large = ?6, "
+    "evicted = ?7, expired = ?8, damaged = ?9, memory_full = ?10, checksum = ?11";
 
 // The caller's mark (see Spool::append). One that is damaged reads as empty.
 inline constexpr size_t max_mark_bytes = 512;
@@ -58,11 +73,12 @@ SqlResult<std::string> read_mark(Database& store);
 SqlResult<> write_mark(const Statement& update, std::string_view mark);
 inline constexpr const char* update_mark = "UPDATE total SET mark = ?1, mark_checksum = ?2";
 
-// What salvage could read, and how many events the old file says that it held: 0 when that cannot be read.
+// What salvage could read: the accounts, if the old file's could be read, with the batches that could not
+// be, as damaged.
 struct Salvaged {
-    Contents contents;
-    std::string mark;  // empty when it cannot be read
-    uint64_t expected_events = 0;
+    Totals totals;
+    uint64_t highest_id = 0;  // of the batches
+    std::string mark;         // empty when it cannot be read
 };
 
 // Copies the batches that are whole, and the mark, from a file that was set aside into `store`, in one

@@ -79,35 +79,31 @@ Result<> Spool::attach(bool broken) {
     MutexLock turn(shared_->turn);
     MutexLock lock(shared_->mutex);
     const bool first = shared_->generation == 0;
-    auto contents = broken ? SqlResult<Contents>() : open_file();
-    if (broken || (!contents && contents.error().corrupt())) {
+    auto totals = broken ? SqlResult<Totals>() : open_file();
+    if (broken || (!totals && totals.error().corrupt())) {
         statements_ = {};
         database_ = {};
         auto aside = set_aside(shared_->path);
         if (!aside) return std::unexpected(Error(aside.error()).within("cannot replace the spool"));
         files_set_aside_++;
         shared_->corrupt = false;
-        contents = open_file();
+        totals = open_file();
         // Without room for the copy, what could be saved stays in the file that was set aside.
-        if (auto saved = contents ? salvage(*aside, database_) : Salvaged()) {
-            if (contents) contents = saved->contents;
-            highest_id_ = saved->contents.last_id;
+        if (auto saved = totals ? salvage(*aside, database_) : Salvaged()) {
+            if (totals) totals = saved->totals;
+            highest_id_ = saved->highest_id;
             if (first) mark_ = committed_mark_ = std::move(saved->mark);
-            // From the second time on the ledger knows what the old file held.
-            if (first) ledger_.stored.events = found_ = saved->expected_events;
         }
     }
-    if (contents && !first) contents = recount(*contents, shared_->reading);
-    if (!contents) return contents.error().within("cannot open the spool " + shared_->path);
+    if (totals && !first)
+        if (auto done = recount(*totals, shared_->reading); !done) totals = std::unexpected(done.error());
+    if (!totals) return totals.error().within("cannot open the spool " + shared_->path);
 
-    if (const uint64_t expected = ledger_.stored.events; contents->events < expected)
-        ledger_.damaged += expected - contents->events;
-    else
-        found_ += contents->events - expected;
+    if (first) found_ = totals->events;
     // What a new file has of it may be less than what was committed to the old one.
     if (!first) mark_waits_ = true;
-    ledger_.stored = *contents;
-    last_id_ = std::max(last_id_, contents->last_id);
+    ledger_.totals = *totals;
+    last_id_ = std::max(last_id_, totals->last_id);
     shared_->appended_through = highest_id_;
     database_.count_log_pages(shared_->log_pages);
     shared_->generation++;
@@ -116,35 +112,42 @@ Result<> Spool::attach(bool broken) {
 }
 
 // What the file answers for once it has been replaced: the rows that are nobody else's, and all that the
-// reader has, though its rows may be gone.
-SqlResult<Contents> Spool::recount(const Contents& file, const Reading& reading) {
-    Contents contents;
-    contents.last_id = file.last_id;
-    contents.events = reading.taken_events + reading.released_events - ledger_.reading.released_events;
-    contents.bytes = reading.taken_bytes + reading.released_bytes - ledger_.reading.released_bytes;
+// reader has, though its rows may be gone. The accounts are known better than the file knows them.
+SqlResult<> Spool::recount(Totals& totals, const Reading& reading) {
+    uint64_t events = reading.taken_events + reading.released_events - ledger_.reading.released_events;
+    uint64_t bytes = reading.taken_bytes + reading.released_bytes - ledger_.reading.released_bytes;
     std::vector<Range> own = evicting_;
     own.push_back({shared_->claimed + 1, std::numeric_limits<int64_t>::max()});
     for (const Range& ids : own) {
         Query sum(statements_.sum, ids.first, ids.last);
         if (auto row = sum.step(); !row) return std::unexpected(row.error());
-        contents.events += sum.integer(0);
-        contents.bytes += sum.integer(1);
+        events += sum.integer(0);
+        bytes += sum.integer(1);
     }
-    return contents;
+    const uint64_t last_id = totals.last_id;
+    totals = ledger_.totals;
+    if (events > totals.events)
+        totals.in += events - totals.events;
+    else
+        totals.damaged += totals.events - events;
+    totals.events = events;
+    totals.bytes = bytes;
+    totals.last_id = last_id;
+    return {};
 }
 
-SqlResult<Contents> Spool::open_file() {
+SqlResult<Totals> Spool::open_file() {
     statements_ = {};
     database_ = {};
     auto database = open_store(shared_->path);
     if (!database) return std::unexpected(database.error());
-    auto contents = read_totals(*database);
-    if (!contents) return contents;
+    auto totals = read_totals(*database);
+    if (!totals) return totals;
     // The newest batch tells how far to read, and what ids are taken.
-    auto highest = highest_id(*database, contents->events > 0);
+    auto highest = highest_id(*database, totals->events > 0);
     if (!highest) return std::unexpected(highest.error());
     highest_id_ = *highest;
-    contents->last_id = std::max(contents->last_id, *highest);
+    totals->last_id = std::max(totals->last_id, *highest);
     const std::string remove =
         fmt::format("DELETE FROM batch WHERE id BETWEEN ?1 AND ?2 RETURNING {}", head_columns);
     const std::pair<Statement&, const char*> wanted[] = {
@@ -169,7 +172,7 @@ SqlResult<Contents> Spool::open_file() {
         mark_ = committed_mark_ = std::move(*mark);
     }
     database_ = std::move(*database);
-    return contents;
+    return totals;
 }
 
 Result<> Spool::append(std::span<const Message> messages, std::string_view mark) {
@@ -179,7 +182,6 @@ Result<> Spool::append(std::span<const Message> messages, std::string_view mark)
         if (builder.bytes() >= max_batch_bytes) seal(builder);
     }
     if (builder.events() > 0) seal(builder);
-    in_ += messages.size();
     if (!mark.empty() && mark.size() <= max_mark_bytes) {
         mark_ = mark;
         mark_waits_ = true;
@@ -229,8 +231,8 @@ Result<> Spool::flush() {
 bool Spool::idle() {
     MutexLock lock(shared_->mutex);
     return settled() && evicting_.empty() && damaged_ids_.empty() && shared_->damaged.empty() &&
-           shared_->reading.released_through == ledger_.reading.released_through &&
-           ledger_.stored.bytes <= options_.max_bytes;
+           shared_->reading.released_through == ledger_.reading.released_through && dropped_ == 0 &&
+           ledger_.totals.bytes <= options_.max_bytes;
 }
 
 // One transaction. On an error the caller rolls back, and nothing has changed but what is remembered to be
@@ -248,26 +250,29 @@ SqlResult<> Spool::write(Ledger& ledger) {
     }
     // The lost ones first: the released ones are a range that they may lie in.
     for (uint64_t id : damaged_ids_)
-        if (auto done = remove_lost({id, id}, ledger, &Ledger::damaged); !done) return done;
+        if (auto done = remove_lost({id, id}, ledger, &Totals::damaged); !done) return done;
     for (Range ids : evicting_)
-        if (auto done = remove_lost(ids, ledger, &Ledger::evicted); !done) return done;
+        if (auto done = remove_lost(ids, ledger, &Totals::evicted); !done) return done;
     if (auto done = remove_released(ledger); !done) return done;
 
     for (const Pending& batch : pending_) {
         const RowHead head{batch.id, batch.created_unix_nanos, batch.events, batch.payload.size()};
         if (auto done = insert_row(statements_.insert, head, batch.payload); !done) return done;
-        ledger.stored.events += batch.events;
-        ledger.stored.bytes += head.bytes;
-        ledger.stored.last_id = batch.id;
+        ledger.totals.in += batch.events;
+        ledger.totals.events += batch.events;
+        ledger.totals.bytes += head.bytes;
+        ledger.totals.last_id = batch.id;
     }
     if (auto done = evict(ledger); !done) return done;
 
     // When all is taken and done with, nothing can be left: what seems to be is on pages that are damaged.
     if (pending_.empty() && all_taken && ledger.reading.taken_events == 0) {
-        ledger.damaged += std::exchange(ledger.stored.events, 0);
-        ledger.stored.bytes = 0;
+        ledger.totals.leave(&Totals::damaged, ledger.totals.events);
+        ledger.totals.bytes = 0;
     }
-    if (auto done = write_totals(statements_.totals, ledger.stored); !done) return done;
+    ledger.totals.in += dropped_;
+    ledger.totals.memory_full += dropped_;
+    if (auto done = write_totals(statements_.totals, ledger.totals); !done) return done;
     if (mark_waits_)
         if (auto done = write_mark(statements_.mark, mark_); !done) return done;
     return Query(statements_.commit).run();
@@ -277,13 +282,12 @@ SqlResult<> Spool::write(Ledger& ledger) {
 SqlResult<> Spool::remove_released(Ledger& ledger) {
     const Reading& now = ledger.reading;
     if (now.released_through == ledger_.reading.released_through) return {};
-    ledger.stored.events -=
-        std::min(now.released_events - ledger_.reading.released_events, ledger.stored.events);
-    ledger.stored.bytes -= std::min(now.released_bytes - ledger_.reading.released_bytes, ledger.stored.bytes);
+    ledger.totals.leave(&Totals::released, now.released_events - ledger_.reading.released_events);
+    ledger.totals.bytes -= std::min(now.released_bytes - ledger_.reading.released_bytes, ledger.totals.bytes);
     return Query(statements_.remove, uint64_t{0}, now.released_through).run();
 }
 
-SqlResult<> Spool::remove_lost(Range ids, Ledger& ledger, uint64_t Ledger::* account) {
+SqlResult<> Spool::remove_lost(Range ids, Ledger& ledger, uint64_t Totals::* account) {
     Query removed(statements_.remove, ids.first, ids.last);
     for (;;) {
         auto row = removed.step();
@@ -292,18 +296,16 @@ SqlResult<> Spool::remove_lost(Range ids, Ledger& ledger, uint64_t Ledger::* acc
         const Row gone = read_head(removed);
         // A damaged head may tell any number; what it stood for is found out when the spool is empty.
         if (!gone.head_whole) continue;
-        const uint64_t events = std::min(gone.head.events, ledger.stored.events);
-        ledger.*account += events;
-        ledger.stored.events -= events;
-        ledger.stored.bytes -= std::min(gone.head.bytes, ledger.stored.bytes);
+        ledger.totals.leave(account, gone.head.events);
+        ledger.totals.bytes -= std::min(gone.head.bytes, ledger.totals.bytes);
     }
 }
 
 // Claims as many of the oldest batches as are too many, and deletes them. Those that the reader has are
 // passed over: Kafka may hold them already.
 SqlResult<> Spool::evict(Ledger& ledger) {
-    while (ledger.stored.bytes > options_.max_bytes) {
-        const uint64_t excess = std::min(ledger.stored.bytes - options_.max_bytes, max_evicted_at_once);
+    while (ledger.totals.bytes > options_.max_bytes) {
+        const uint64_t excess = std::min(ledger.totals.bytes - options_.max_bytes, max_evicted_at_once);
         uint64_t claimed = shared_->claimed;
         Range victims{claimed + 1, claimed};
         {
@@ -318,13 +320,14 @@ SqlResult<> Spool::evict(Ledger& ledger) {
         if (victims.last == claimed) return {};
         if (!shared_->claimed.compare_exchange_strong(claimed, victims.last)) continue;
         evicting_.push_back(victims);
-        return remove_lost(victims, ledger, &Ledger::evicted);
+        return remove_lost(victims, ledger, &Totals::evicted);
     }
     return {};
 }
 
 void Spool::settle(const Ledger& ledger) {
     ledger_ = ledger;
+    dropped_ = 0;
     evicting_.clear();
     damaged_ids_.clear();
     shared_->commits.add();
@@ -343,7 +346,7 @@ void Spool::settle(const Ledger& ledger) {
 void Spool::bound_memory() {
     while (pending_bytes_ > max_memory_bytes) {
         const Pending& oldest = pending_.front();
-        memory_full_ += oldest.events;
+        dropped_ += oldest.events;
         pending_events_ -= oldest.events;
         pending_bytes_ -= oldest.payload.size();
         pending_.pop_front();
@@ -352,13 +355,16 @@ void Spool::bound_memory() {
 
 void Spool::publish() {
     counters_.found.set(found_);
-    counters_.in.set(in_);
-    counters_.released.set(ledger_.reading.released_events);
-    counters_.evicted.set(ledger_.evicted);
-    counters_.damaged.set(ledger_.damaged);
-    counters_.memory_full.set(memory_full_);
-    counters_.held.set(ledger_.stored.events + pending_events_);
-    counters_.held_bytes.set(ledger_.stored.bytes + pending_bytes_);
+    const Totals& totals = ledger_.totals;
+    counters_.in.set(totals.in + pending_events_ + dropped_);
+    counters_.released.set(totals.released);
+    counters_.too_large.set(totals.too_large);
+    counters_.evicted.set(totals.evicted);
+    counters_.expired.set(totals.expired);
+    counters_.damaged.set(totals.damaged);
+    counters_.memory_full.set(totals.memory_full + dropped_);
+    counters_.held.set(totals.events + pending_events_);
+    counters_.held_bytes.set(totals.bytes + pending_bytes_);
     counters_.memory_bytes.set(pending_bytes_);
     counters_.files_set_aside.set(files_set_aside_);
 }
@@ -368,7 +374,9 @@ SpoolStats Spool::stats() const {
         .found = counters_.found.get(),
         .in = counters_.in.get(),
         .released = counters_.released.get(),
+        .too_large = counters_.too_large.get(),
         .evicted = counters_.evicted.get(),
+        .expired = counters_.expired.get(),
         .damaged = counters_.damaged.get(),
         .memory_full = counters_.memory_full.get(),
         .held = counters_.held.get(),

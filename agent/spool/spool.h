@@ -25,19 +25,21 @@
 
 namespace tcptrail::spool {
 
-// The accounts since open, in events unless it says otherwise. At all times
-// found + in = released + evicted + damaged + memory_full + held.
+// The accounts since the spool was made, over all runs, in events unless it says otherwise. At all times
+// in = released + too_large + evicted + expired + damaged + memory_full + held.
 struct SpoolStats {
     uint64_t found = 0;            // held when the spool was opened: from earlier runs
     uint64_t in = 0;               // appended
     uint64_t released = 0;         // delivered
+    uint64_t too_large = 0;        // lost: the brokers refuse it
     uint64_t evicted = 0;          // lost: the spool was full
+    uint64_t expired = 0;          // lost: too old
     uint64_t damaged = 0;          // lost: could not be read back
     uint64_t memory_full = 0;      // lost: the disk did not take them, and the memory for such times was full
     uint64_t held = 0;             // neither delivered nor lost yet, in the file or in memory
     uint64_t held_bytes = 0;       // of payload
     uint64_t memory_bytes = 0;     // the part of held_bytes that waits in memory for the disk
-    uint64_t files_set_aside = 0;  // databases that were no good and were renamed
+    uint64_t files_set_aside = 0;  // since open: databases that were no good and were renamed
 };
 
 // The appending side. All of it belongs to the capture thread, but for stats(). No call waits for a
@@ -79,12 +81,10 @@ private:
         uint32_t events;
         std::string payload;
     };
-    // The part of the accounts that a transaction changes, in events; takes effect when it is committed.
+    // What a transaction changes; takes effect when it is committed.
     struct Ledger {
-        Contents stored;  // what the file answers for: in rows, or in the reader's hands
+        Totals totals;    // `events` and `bytes`: in rows, or in the reader's hands
         Reading reading;  // what is taken account of; released batches are deleted
-        uint64_t evicted = 0;
-        uint64_t damaged = 0;
     };
     struct Range {
         uint64_t first;
@@ -97,14 +97,14 @@ private:
     explicit Spool(const Options& options) : options_(options) {}
 
     Result<> attach(bool broken);
-    SqlResult<Contents> open_file();
-    SqlResult<Contents> recount(const Contents& file, const Reading& reading);
+    SqlResult<Totals> open_file();
+    SqlResult<> recount(Totals& totals, const Reading& reading);
     void seal(PayloadBuilder& builder);
     bool idle();
     Result<> flush();
     SqlResult<> write(Ledger& ledger);
     SqlResult<> remove_released(Ledger& ledger);
-    SqlResult<> remove_lost(Range ids, Ledger& ledger, uint64_t Ledger::* account);
+    SqlResult<> remove_lost(Range ids, Ledger& ledger, uint64_t Totals::* account);
     SqlResult<> evict(Ledger& ledger);
     void settle(const Ledger& ledger);
     void bound_memory();
@@ -130,12 +130,11 @@ private:
     std::vector<uint64_t> damaged_ids_;  // told by the reader, not deleted yet
 
     uint64_t found_ = 0;
-    uint64_t in_ = 0;
-    uint64_t memory_full_ = 0;
+    uint64_t dropped_ = 0;  // from memory, not in the ledger yet
     uint64_t files_set_aside_ = 0;
     struct {
-        Counter found, in, released, evicted, damaged, memory_full, held, held_bytes, memory_bytes,
-            files_set_aside;
+        Counter found, in, released, too_large, evicted, expired, damaged, memory_full, held, held_bytes,
+            memory_bytes, files_set_aside;
     } counters_;
 };
 

@@ -73,8 +73,8 @@ inline bool same(const std::vector<Message>& a, const std::vector<Message>& b) {
 }
 
 inline bool balanced(const SpoolStats& stats) {
-    return stats.found + stats.in ==
-           stats.released + stats.evicted + stats.damaged + stats.memory_full + stats.held;
+    return stats.in == stats.released + stats.too_large + stats.evicted + stats.expired + stats.damaged +
+                           stats.memory_full + stats.held;
 }
 
 // A spool with its reader.
