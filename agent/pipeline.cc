@@ -44,12 +44,23 @@ Result<std::unique_ptr<Pipeline>> Pipeline::start(const Config& config, Sink sin
     capture::Options options = config.capture;
     options.tell_opened = config.connections.opened;
     if (!pipeline->sink_.is_lasting) options.pin.clear();
-    auto capture = capture::Capture::start(
+    auto capture = capture::Capture::open(
         options, [self = pipeline.get()](const tcptrail_record& record) { self->process(record); });
     if (!capture) return std::unexpected(std::move(capture.error()));
     pipeline->capture_ = std::move(*capture);
-    pipeline->kernel_ = kernel_of(*pipeline->capture_);
     pipeline->go_on_from_predecessor();
+    // What was seen meanwhile first: an agent that is killed again and again must get on all the same.
+    if (const auto& before = pipeline->capture_->predecessor()) {
+        auto types = capture::read_kernel_types(options);
+        if (!types) return std::unexpected(std::move(types.error()));
+        pipeline->kernel_ = {pipeline->capture_->hz(), std::move(types->reset_reasons),
+                             before->tells_retransmits};
+        if (auto drained = pipeline->drain(); !drained) return std::unexpected(std::move(drained.error()));
+    }
+    if (auto attached = pipeline->capture_->attach(); !attached)
+        return std::unexpected(std::move(attached.error()));
+    pipeline->kernel_ = kernel_of(*pipeline->capture_);
+    pipeline->capture_->set_run_id(pipeline->host_.run_id);
     return pipeline;
 }
 
@@ -74,7 +85,6 @@ void Pipeline::go_on_from_predecessor() {
             capture_->go_on_from(base_.place);
         }
     }
-    capture_->set_run_id(host_.run_id);
     encoder_ = encode::EventEncoder(host_, base_.sequence);
 }
 

@@ -13,6 +13,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/capture/decode.h"
+#include "agent/capture/handover.h"
 #include "agent/capture/programs.h"
 #include "bpf/abi/control.h"
 
@@ -22,52 +23,78 @@ Capture::Capture(const Options& options, Consumer consumer)
     : options_(options), consumer_(std::move(consumer)) {}
 Capture::~Capture() = default;
 
-Result<std::unique_ptr<Capture>> Capture::start(const Options& options, Consumer consumer) {
+Result<std::unique_ptr<Capture>> Capture::open(const Options& options, Consumer consumer) {
     std::unique_ptr<Capture> capture(new Capture(options, std::move(consumer)));
-    auto programs = Programs::load(options);
-    if (!programs) return std::unexpected(std::move(programs.error()));
-    capture->programs_ = std::move(*programs);
-    if (auto opened = capture->open_rings(); !opened) return std::unexpected(std::move(opened.error()));
-    capture->take_notice_of_predecessor();
-    // Births whose end was seen by nobody make room for sockets at the same addresses.
-    if (capture->predecessor_)
-        if (auto swept = capture->programs_->sweep(nullptr); !swept)
-            return std::unexpected(std::move(swept.error()));
-    if (auto scanned = capture->programs_->scan(); !scanned)
-        return std::unexpected(std::move(scanned.error()));
+    if (options.pin.empty()) return capture;
+    auto handover = Handover::begin(options);
+    if (!handover) {
+        if (handover.error().code == ExitCode::unavailable)
+            return std::unexpected(std::move(handover.error()));
+        // We trace all the same, as long as we live.
+        capture->pin_problem_ = std::move(handover.error().message);
+        return capture;
+    }
+    capture->handover_ = std::move(*handover);
+    if (!capture->handover_->has_predecessor()) return capture;
+    const tcptrail_control& control = capture->handover_->control();
+    const auto* note = reinterpret_cast<const std::byte*>(control.notes[control.note & 1]);
+    capture->predecessor_ = Predecessor{{control.run_id, strnlen(control.run_id, sizeof control.run_id)},
+                                        {note, note + TCPTRAIL_NOTE_LEN},
+                                        capture->handover_->predecessor_has("tcp_retransmit_skb") ||
+                                            capture->handover_->predecessor_has("tcp_retransmit_skb_err")};
+    if (auto opened = capture->open_old_rings(); !opened) return std::unexpected(std::move(opened.error()));
     return capture;
 }
 
-Result<> Capture::open_rings() {
-    if (Handover* handover = programs_->handover())
-        for (OldRing& old : handover->take_old_rings()) {
-            auto ring = Ring::open(std::move(old.map));
-            if (!ring) return std::unexpected(std::move(ring.error()).within("the agent before"));
-            sources_.push_back({std::move(*ring), std::move(old.record), old.generation});
-        }
-    auto ring = Ring::open(Fd(dup(programs_->ring_fd())));
-    if (!ring) return std::unexpected(std::move(ring.error()));
-    sources_.push_back({std::move(*ring), std::nullopt, 0});
+Result<> Capture::attach() {
+    auto programs = Programs::load(options_, Purpose::trace, handover_.get());
+    if (!programs) return std::unexpected(std::move(programs.error()));
+    programs_ = std::move(*programs);
+    if (pin_problem_.empty()) pin_problem_ = programs_->pin_problem();
+    if (auto opened = open_own_ring(); !opened) return opened;
+    // Births whose end was seen by nobody make room for sockets at the same addresses.
+    if (predecessor_)
+        if (auto swept = programs_->sweep(nullptr); !swept) return swept;
+    return programs_->scan();
+}
+
+Result<std::unique_ptr<Capture>> Capture::start(const Options& options, Consumer consumer) {
+    auto capture = open(options, std::move(consumer));
+    if (!capture) return capture;
+    if (auto attached = (*capture)->attach(); !attached) return std::unexpected(std::move(attached.error()));
+    return capture;
+}
+
+Result<> Capture::open_old_rings() {
+    for (OldRing& old : handover_->old_rings()) {
+        auto ring = Ring::open(std::move(old.map));
+        if (!ring) return std::unexpected(std::move(ring.error()).within("the agent before"));
+        sources_.push_back({std::move(*ring), std::move(old.record), old.generation});
+    }
     return {};
 }
 
-void Capture::take_notice_of_predecessor() {
-    const tcptrail_control& control = programs_->control();
-    if (!programs_->handover() || !programs_->handover()->has_predecessor()) return;
-    const auto* note = reinterpret_cast<const std::byte*>(control.notes[control.note & 1]);
-    predecessor_ = Predecessor{{control.run_id, strnlen(control.run_id, sizeof control.run_id)},
-                               {note, note + TCPTRAIL_NOTE_LEN}};
+// The predecessor's goes on as ours, where it has our layout.
+Result<> Capture::open_own_ring() {
+    auto ring = Ring::open(Fd(dup(programs_->ring_fd())));
+    if (!ring) return std::unexpected(std::move(ring.error()));
+    if (!sources_.empty() && sources_.back().ring->id() == (*ring)->id())
+        sources_.back().generation = 0;
+    else
+        sources_.push_back({std::move(*ring), std::nullopt, 0});
+    return {};
+}
+
+tcptrail_control& Capture::control() {
+    return programs_ ? programs_->control() : handover_->control();
 }
 
 bool Capture::is_pinned() const {
     return programs_->is_pinned();
 }
-const std::string& Capture::pin_problem() const {
-    return programs_->pin_problem();
-}
 
 void Capture::set_run_id(const std::string& run_id) {
-    char(&to)[TCPTRAIL_RUN_ID_LEN] = programs_->control().run_id;
+    char(&to)[TCPTRAIL_RUN_ID_LEN] = control().run_id;
     std::fill(std::begin(to), std::end(to), '\0');
     run_id.copy(to, sizeof to - 1);
 }
@@ -84,9 +111,9 @@ void Capture::go_on_from(const Place& place) {
 }
 
 Result<bool> Capture::heartbeat() {
-    tcptrail_control& control = programs_->control();
+    tcptrail_control& control = this->control();
     __atomic_store_n(&control.heartbeat_ns, monotonic_nanos(), __ATOMIC_RELAXED);
-    if (!programs_->handover() || __atomic_load_n(&control.generation, __ATOMIC_RELAXED) != 0) return true;
+    if (!handover_ || __atomic_load_n(&control.generation, __ATOMIC_RELAXED) != 0) return true;
     __atomic_store_n(&control.generation, control.last_generation, __ATOMIC_RELAXED);
     if (auto swept = programs_->sweep(nullptr); !swept) return std::unexpected(std::move(swept.error()));
     if (auto scanned = programs_->scan(); !scanned) return std::unexpected(std::move(scanned.error()));
@@ -115,7 +142,7 @@ void Capture::deliver(std::span<const std::byte> bytes, const Source& source) {
 
 Result<uint64_t> Capture::drain(uint64_t most) {
     uint64_t taken = 0;
-    while (taken < most) {
+    while (taken < most && !sources_.empty()) {
         Source& source = sources_[reading_];
         if (const auto bytes = source.ring->next()) {
             deliver(*bytes, source);
@@ -137,7 +164,7 @@ Place Capture::place() const {
 
 void Capture::release(const Place& place, std::span<const std::byte> note) {
     // The note first: whoever is killed in between has it, and reads again what it covers.
-    tcptrail_control& control = programs_->control();
+    tcptrail_control& control = this->control();
     const uint32_t next = (control.note + 1) & 1;
     std::memcpy(control.notes[next], note.data(), std::min<size_t>(note.size(), TCPTRAIL_NOTE_LEN));
     __atomic_store_n(&control.note, next, __ATOMIC_RELEASE);
@@ -146,7 +173,7 @@ void Capture::release(const Place& place, std::span<const std::byte> note) {
     there->ring->release(place.position);
     // All before it are empty, and nobody writes to them.
     for (auto source = sources_.begin(); source != there; ++source)
-        programs_->handover()->forget(source->generation);
+        handover_->forget(source->generation);
     reading_ -= static_cast<size_t>(there - sources_.begin());
     sources_.erase(sources_.begin(), there);
 }

@@ -28,8 +28,11 @@
 #include "bpf/abi/record.h"
 #include "bpf/abi/walk.h"
 
+struct tcptrail_control;
+
 namespace tcptrail::capture {
 
+class Handover;
 class Programs;
 
 // How far the reader has come, since the first of the agents that handed over to each other.
@@ -48,8 +51,13 @@ class Capture {
 public:
     using Consumer = std::function<void(const tcptrail_record&)>;
 
-    // Loads and attaches the programs, then scans for what is open already. Each record goes to
+    // Takes over what the agent before left, where tracing is pinned. drain() and release() of it work from
+    // here on: what waits in its ring is to leave that before anything else takes time. Each record goes to
     // `consumer`, from within drain(); it is valid only during the call.
+    static Result<std::unique_ptr<Capture>> open(const Options& options, Consumer consumer);
+    // Loads and attaches the programs, then scans for what is open already. Once.
+    Result<> attach();
+    // Both.
     static Result<std::unique_ptr<Capture>> start(const Options& options, Consumer consumer);
     ~Capture();
     Capture(const Capture&) = delete;
@@ -59,15 +67,16 @@ public:
 
     // Whether tracing goes on when this ends; why not, where that was wanted.
     bool is_pinned() const;
-    const std::string& pin_problem() const;
+    const std::string& pin_problem() const { return pin_problem_; }
     // What the agent before said of itself: its run, and its last note; nothing where there was none.
     struct Predecessor {
         std::string run_id;
         std::vector<std::byte> note;
+        bool tells_retransmits = false;
     };
     const std::optional<Predecessor>& predecessor() const { return predecessor_; }
     void set_run_id(const std::string& run_id);
-    // Before the first drain(): goes on from there.
+    // Before the first drain().
     void go_on_from(const Place& place);
     // The programs hear that we live; they end themselves when they do not. False: they had. To be called at
     // least once a second.
@@ -138,14 +147,17 @@ private:
     };
 
     Capture(const Options& options, Consumer consumer);
-    Result<> open_rings();
-    void take_notice_of_predecessor();
+    Result<> open_old_rings();
+    Result<> open_own_ring();
+    tcptrail_control& control();
     void deliver(std::span<const std::byte> bytes, const Source& source);
     const Ring& own_ring() const { return *sources_.back().ring; }
 
     Options options_;
     Consumer consumer_;
-    std::unique_ptr<Programs> programs_;
+    std::unique_ptr<Handover> handover_;  // null: nothing is to outlive us, or it cannot
+    std::string pin_problem_;
+    std::unique_ptr<Programs> programs_;  // null before attach()
     std::deque<Source> sources_;  // in the order of reading; the last one is what the programs write to
     size_t reading_ = 0;          // the index of the one that is read
     std::optional<Predecessor> predecessor_;

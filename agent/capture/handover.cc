@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -82,32 +83,72 @@ Result<> write_layout(int map, const std::string& text) {
 
 }  // namespace
 
+Handover::Handover(Pins pins) : pins_(std::move(pins)) {
+    if (tcptrail_bpf* object = tcptrail_bpf__open()) {
+        own_layout_ = describe_layout(*bpf_object__btf(object->obj));
+        tcptrail_bpf__destroy(object);
+    }
+}
+
+Handover::~Handover() {
+    if (control_) munmap(control_, sizeof *control_);
+}
+
 Result<std::unique_ptr<Handover>> Handover::begin(const Options& options) {
     auto pins = Pins::open(options.pin);
     if (!pins) return std::unexpected(std::move(pins.error()));
     std::unique_ptr<Handover> handover(new Handover(std::move(*pins)));
-    handover->find_predecessor();
+    if (auto found = handover->find_predecessor(); !found) return std::unexpected(std::move(found.error()));
     return handover;
 }
 
-void Handover::find_predecessor() {
+Result<> Handover::find_predecessor() {
     const auto generations = pins_.generations();
     if (!generations.empty()) generation_ = generations.back() + 1;
-    Fd control = pins_.control();
-    tcptrail_control value{};
-    if (!control.valid() || bpf_map_lookup_elem(control.get(), &the_only_key, &value) != 0) return;
-    control_ = std::move(control);
-    generation_ = std::max(generation_, value.last_generation + 1);
-    if (std::ranges::find(generations, value.last_generation) != generations.end())
-        predecessor_ = value.last_generation;
+    control_map_ = pins_.control();
+    if (!control_map_.valid()) return {};
+    void* mapped = mmap(nullptr, sizeof *control_, PROT_READ | PROT_WRITE, MAP_SHARED, control_map_.get(), 0);
+    if (mapped == MAP_FAILED) return fail_errno("the control map of the agent before", errno);
+    control_ = static_cast<tcptrail_control*>(mapped);
+    generation_ = std::max(generation_, control_->last_generation + 1);
+    if (std::ranges::find(generations, control_->last_generation) != generations.end())
+        predecessor_ = control_->last_generation;
     old_layout_ = read_layout(pins_.map(predecessor_, "layout").get());
+    // From here on it is known who has it, and that somebody lives.
+    control_->agent_pid = static_cast<uint32_t>(getpid());
+    control_->heartbeat_ns = monotonic_nanos();
+    return {};
+}
+
+std::vector<OldRing> Handover::old_rings() const {
+    auto generations = pins_.generations();
+    if (const auto last = std::ranges::find(generations, predecessor_); last != generations.end())
+        std::rotate(last, last + 1, generations.end());
+    std::vector<OldRing> rings;
+    std::set<uint32_t> known;
+    for (const uint32_t generation : generations) {
+        Fd ring = pins_.map(generation, "ring");
+        const auto info = info_of(ring.get());
+        if (!info) continue;
+        const std::string layout = read_layout(pins_.map(generation, "layout").get());
+        std::optional<Translation> record;
+        if (layout != own_layout_) {
+            auto translation = Translation::make("tcptrail_record", layout, own_layout_);
+            if (!translation) continue;  // nobody can read it
+            record = std::move(*translation);
+        }
+        // Of several generations with one ring, the last that has it stands for it.
+        if (!known.insert(info->id).second)
+            std::erase_if(rings, [&](const OldRing& old) { return info_of(old.map.get())->id == info->id; });
+        rings.push_back({generation, std::move(ring), std::move(record)});
+    }
+    return rings;
 }
 
 Result<> Handover::take_maps(tcptrail_bpf& object) {
-    own_layout_ = describe_layout(*bpf_object__btf(object.obj));
     object.rodata->config.generation = generation_;
-    if (control_.valid())
-        if (const int error = bpf_map__reuse_fd(object.maps.data_control, control_.get()))
+    if (control_map_.valid())
+        if (const int error = bpf_map__reuse_fd(object.maps.data_control, control_map_.get()))
             return fail_errno("the control map of the agent before", -error);
     if (!predecessor_) return {};
     const bool same = old_layout_ == own_layout_;
@@ -134,7 +175,7 @@ Result<> Handover::pin_all(tcptrail_bpf& object, const std::vector<PinnedLink>& 
     if (auto made = pins_.make_generation(generation_); !made) return made;
     if (auto written = write_layout(bpf_map__fd(object.maps.layout), own_layout_); !written) return written;
     Result<> pinned;
-    if (!control_.valid()) pinned = pins_.pin_control(bpf_map__fd(object.maps.data_control));
+    if (!control_map_.valid()) pinned = pins_.pin_control(bpf_map__fd(object.maps.data_control));
     const auto pin = [&](const char* name, const bpf_map* map) {
         if (pinned) pinned = pins_.pin_map(generation_, name, bpf_map__fd(map));
     };
@@ -147,39 +188,25 @@ Result<> Handover::pin_all(tcptrail_bpf& object, const std::vector<PinnedLink>& 
     return pinned;
 }
 
-// Rings of all other generations, each once, but our own. What nothing can be read from goes.
-void Handover::find_old_rings(int own_ring) {
-    const auto own = info_of(own_ring);
-    std::set<uint32_t> known;
-    if (own) known.insert(own->id);
-    for (const uint32_t generation : pins_.generations()) {
-        if (generation == generation_) continue;
-        pins_.remove_links(generation);
-        Fd ring = pins_.map(generation, "ring");
-        const auto info = info_of(ring.get());
-        const auto record = Translation::make(
-            "tcptrail_record", read_layout(pins_.map(generation, "layout").get()), own_layout_);
-        if (info && record && known.insert(info->id).second)
-            old_rings_.push_back({generation, std::move(ring), *record});
-        else
-            pins_.remove_generation(generation);
-    }
-}
-
 Result<> Handover::switch_over(tcptrail_bpf& object, const std::vector<PinnedLink>& links) {
-    if (auto pinned = pin_all(object, links); !pinned) {
-        pins_.remove_generation(generation_);
-        return pinned;
-    }
+    Result<> done = pin_all(object, links);
+    if (!done) pins_.remove_generation(generation_);
     bool switched = false;
     const auto now = [&] {
         switched = true;
         turn_on(object.data_control->control, generation_);
     };
-    Result<> copied = take_over_maps(object, now);
+    if (auto taken = take_over_maps(object, now); done && !taken) done = taken;
     if (!switched) now();
-    find_old_rings(bpf_map__fd(object.maps.ring));
-    return copied;
+    // What is left of the others are rings that are not empty yet.
+    const auto own = info_of(bpf_map__fd(object.maps.ring));
+    for (const uint32_t generation : pins_.generations()) {
+        if (generation == generation_) continue;
+        pins_.remove_links(generation);
+        const auto ring = info_of(pins_.map(generation, "ring").get());
+        if (!ring || !own || ring->id == own->id) pins_.remove_generation(generation);
+    }
+    return done;
 }
 
 // What is in maps that ours do not continue. A layout that cannot be read costs what is in them: the scan

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,16 +19,17 @@
 #include "agent/capture/pins.h"
 
 struct tcptrail_bpf;
+struct tcptrail_control;
 struct bpf_link;
 struct bpf_map;
 
 namespace tcptrail::capture {
 
-// A ring that our programs do not write to any more, or never did.
+// A ring that another agent's programs have written to, or still do.
 struct OldRing {
     uint32_t generation;
     Fd map;
-    Translation record;  // to ours
+    std::optional<Translation> record;  // to ours, where the layout is another one
 };
 
 // Belongs to the capture thread.
@@ -36,42 +38,46 @@ public:
     // Takes the lock of options.pin. Fails where another agent has it (ExitCode::unavailable), and with any
     // other status where nothing can be pinned.
     static Result<std::unique_ptr<Handover>> begin(const Options& options);
+    ~Handover();
+    Handover(const Handover&) = delete;
+    Handover& operator=(const Handover&) = delete;
 
-    // Whether somebody traced before, and since when the births are: what it left is ours.
+    // Whether somebody traced before: what that one left is ours.
     bool has_predecessor() const { return predecessor_ != 0; }
-    // That our programs are to be loaded with.
-    uint32_t generation() const { return generation_; }
+    // Whether its programs tell this, by the name of the program.
+    bool predecessor_has(const std::string& program) const { return pins_.has_link(predecessor_, program); }
+    // What it shared with its programs. It goes on to be shared with ours. has_predecessor() only.
+    tcptrail_control& control() { return *control_; }
+    // Each once, oldest first; the predecessor's is the last. Its programs write to it until switch_over().
+    std::vector<OldRing> old_rings() const;
 
-    // Between opening and loading: gives the object the maps of the agent before, as far as they have the
-    // layout and the size that ours would have.
+    // Between opening and loading: gives the object the generation, and the maps of the agent before as far
+    // as they have the layout and the size that ours would have.
     Result<> take_maps(tcptrail_bpf& object);
     // When the programs are attached: pins what is to outlive us, takes over what is in maps of another
-    // layout, and switches.
+    // layout, and switches. On an error we trace all the same, but end with ourselves.
     struct PinnedLink {
         std::string name;
         bpf_link* link;
     };
     Result<> switch_over(tcptrail_bpf& object, const std::vector<PinnedLink>& links);
 
-    // What is to be drained before our ring, oldest first. Once.
-    std::vector<OldRing> take_old_rings() { return std::move(old_rings_); }
-    // When a ring is empty, and what was in it is kept.
+    // When the ring of an earlier generation is empty, and what was in it is kept.
     void forget(uint32_t generation) const { pins_.remove_generation(generation); }
 
 private:
-    explicit Handover(Pins pins) : pins_(std::move(pins)) {}
-    void find_predecessor();
+    explicit Handover(Pins pins);
+    Result<> find_predecessor();
     Result<> take_map(bpf_map* map, const char* name);
     Result<> pin_all(tcptrail_bpf& object, const std::vector<PinnedLink>& links);
     Result<> take_over_maps(tcptrail_bpf& object, const std::function<void()>& switch_over);
-    void find_old_rings(int own_ring);
 
     Pins pins_;
-    Fd control_;                // not valid: nobody was here before
+    std::string own_layout_, old_layout_;
+    Fd control_map_;  // not valid: nobody was here before
+    tcptrail_control* control_ = nullptr;
     uint32_t predecessor_ = 0;  // the generation that traces, or did last; 0: none
     uint32_t generation_ = 1;
-    std::string own_layout_, old_layout_;
-    std::vector<OldRing> old_rings_;
 };
 
 }  // namespace tcptrail::capture

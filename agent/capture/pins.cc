@@ -104,8 +104,8 @@ std::vector<uint32_t> Pins::generations() const {
     return all;
 }
 
-bool Pins::is_complete(uint32_t generation) const {
-    return access((path(generation) + "/" + link_prefix + last_pinned_link).c_str(), F_OK) == 0;
+bool Pins::has_link(uint32_t generation, const std::string& name) const {
+    return access((path(generation) + "/" + link_prefix + name).c_str(), F_OK) == 0;
 }
 
 Fd Pins::control() const {

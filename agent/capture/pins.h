@@ -17,6 +17,9 @@
 
 namespace tcptrail::capture {
 
+// The last link to be pinned: without it nothing is told.
+inline constexpr const char* last_pinned_link = "inet_sock_set_state";
+
 // Belongs to the one process that has the lock.
 class Pins {
 public:
@@ -31,7 +34,8 @@ public:
     // In ascending order.
     std::vector<uint32_t> generations() const;
     // Whether all of its links were pinned.
-    bool is_complete(uint32_t generation) const;
+    bool is_complete(uint32_t generation) const { return has_link(generation, last_pinned_link); }
+    bool has_link(uint32_t generation, const std::string& name) const;
 
     // Descriptors of what is pinned; not valid where it is not there.
     Fd control() const;
@@ -57,8 +61,5 @@ private:
     std::string directory_;
     Fd lock_;
 };
-
-// The last link to be pinned: without it nothing is told.
-inline constexpr const char* last_pinned_link = "inet_sock_set_state";
 
 }  // namespace tcptrail::capture

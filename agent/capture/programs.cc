@@ -119,32 +119,19 @@ Programs::~Programs() {
             bpf_link__disconnect(link.get());
 }
 
-Result<std::unique_ptr<Programs>> Programs::load(const Options& options, Purpose purpose) {
+Result<std::unique_ptr<Programs>> Programs::load(const Options& options, Purpose purpose,
+                                                 Handover* handover) {
     std::unique_ptr<Programs> programs(new Programs);
     programs->purpose_ = purpose;
+    programs->handover_ = handover;
     auto types = read_kernel_types(options);
     if (!types) return std::unexpected(std::move(types.error()));
-    if (auto begun = programs->begin_handover(options); !begun)
-        return std::unexpected(std::move(begun.error()));
     if (auto loaded = programs->load_what_fits(options, *types); !loaded)
         return std::unexpected(std::move(loaded.error()));
     if (auto attached = programs->attach(); !attached) return std::unexpected(std::move(attached.error()));
     programs->reset_reasons_ = std::move(types->reset_reasons);
     if (purpose == Purpose::trace) programs->switch_on(options);
     return programs;
-}
-
-// Where nothing can be pinned the programs trace all the same, as long as we live.
-Result<> Programs::begin_handover(const Options& options) {
-    if (purpose_ != Purpose::trace || options.pin.empty()) return {};
-    auto handover = Handover::begin(options);
-    if (handover)
-        handover_ = std::move(*handover);
-    else if (handover.error().code == ExitCode::unavailable)
-        return std::unexpected(std::move(handover.error()));
-    else
-        pin_problem_ = std::move(handover.error().message);
-    return {};
 }
 
 void Programs::switch_on(const Options& options) {

@@ -30,19 +30,19 @@ class Programs {
 public:
     // Loads and attaches. Fails when a required hook cannot be attached: ExitCode::unavailable, or
     // no_permission when a capability is what is missing.
-    static Result<std::unique_ptr<Programs>> load(const Options& options, Purpose purpose = Purpose::trace);
+    // `handover`, where what traces is to outlive us, is borrowed.
+    static Result<std::unique_ptr<Programs>> load(const Options& options, Purpose purpose = Purpose::trace,
+                                                  Handover* handover = nullptr);
     ~Programs();
     Programs(const Programs&) = delete;
     Programs& operator=(const Programs&) = delete;
 
     // Finds the listeners and connections that are open already. Call once, after load().
     Result<> scan();
-    // Whether tracing outlives us: options.pin, for Purpose::trace.
+    // Whether tracing outlives us.
     bool is_pinned() const { return handover_ && pin_problem_.empty(); }
-    // Why it does not although it was wanted; empty: it does, or was not wanted.
+    // Why it does not although there is a handover.
     const std::string& pin_problem() const { return pin_problem_; }
-    // What the agents before left; null where nothing is to outlive its agent.
-    Handover* handover() { return handover_.get(); }
     // Shared with the programs, and with the agents before and after us.
     tcptrail_control& control();
 
@@ -96,7 +96,6 @@ private:
     int attach_one(HookStatus& hook);  // errno, or 0
     void read_costs();
     Result<> attach();
-    Result<> begin_handover(const Options& options);
     void switch_on(const Options& options);
     bool is_told_by_trampoline(const HookStatus& hook) const;
     void keep_one_means();
@@ -105,7 +104,7 @@ private:
     static int attach_map_iterator(Link& slot, const bpf_program* program, int map);
 
     std::unique_ptr<tcptrail_bpf, ObjectClose> object_;
-    std::unique_ptr<Handover> handover_;
+    Handover* handover_ = nullptr;
     std::string pin_problem_;
     std::vector<std::pair<const char*, Link>> links_;  // by program
     Link scan_, sweep_, walk_tasks_;

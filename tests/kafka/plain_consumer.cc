@@ -4,7 +4,10 @@
 // tcptrail's code. Reads a topic from its beginning to its present end and prints how many events
 // of each kind it decoded:
 //
-//     plain_consumer BROKERS TOPIC [N]      N: also prints every Nth event, as one line of text
+//     plain_consumer BROKERS TOPIC [N [NETNS]]
+//
+// N: also prints every Nth event, as one line of text. NETNS, the inode of a network namespace: counts only
+// its events, and each (run_id, sequence) once; what was delivered again it counts as DUPLICATES.
 #include <librdkafka/rdkafka.h>
 
 #include <cstdint>
@@ -14,6 +17,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "schemas/v1/connection.pb.h"
 
@@ -76,13 +80,30 @@ int assign_all(rd_kafka_t* consumer, const char* topic_name) {
     return count;
 }
 
-void consume(const std::string& brokers, const char* topic, uint64_t every) {
+// Which events were seen before.
+class Seen {
+public:
+    // True the first time.
+    bool add(const std::string& run, uint64_t sequence) {
+        std::vector<bool>& of_run = seen_[run];
+        if (of_run.size() <= sequence) of_run.resize(2 * sequence + 1);
+        const bool is_new = !of_run[sequence];
+        of_run[sequence] = true;
+        return is_new;
+    }
+
+private:
+    std::map<std::string, std::vector<bool>> seen_;
+};
+
+void consume(const std::string& brokers, const char* topic, uint64_t every, uint32_t netns) {
     const Consumer consumer = connect(brokers);
     check(rd_kafka_poll_set_consumer(consumer.get()), "poll");
     int open_partitions = assign_all(consumer.get(), topic);
 
     std::map<std::string, uint64_t> kinds;
     uint64_t events = 0;
+    Seen seen;
     while (open_partitions > 0) {
         const Message message(rd_kafka_consumer_poll(consumer.get(), 10'000));
         if (!message) throw std::runtime_error("no message for 10 s, and not at the end");
@@ -94,6 +115,11 @@ void consume(const std::string& brokers, const char* topic, uint64_t every) {
         ConnectionEvent event;
         if (!event.ParseFromArray(message->payload, static_cast<int>(message->len)))
             throw std::runtime_error("not a ConnectionEvent, at offset " + std::to_string(message->offset));
+        if (netns != 0 && event.netns() != netns) continue;
+        if (netns != 0 && !seen.add(event.run_id(), event.sequence())) {
+            kinds["DUPLICATES"]++;
+            continue;
+        }
         kinds[tcptrail::v1::EventKind_Name(event.kind())]++;
         if (every > 0 && ++events % every == 0) std::printf("%s\n", event.ShortDebugString().c_str());
     }
@@ -105,12 +131,13 @@ void consume(const std::string& brokers, const char* topic, uint64_t every) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 3 || argc > 4) {
-        std::fprintf(stderr, "usage: plain_consumer BROKERS TOPIC [N]\n");
+    if (argc < 3 || argc > 5) {
+        std::fprintf(stderr, "usage: plain_consumer BROKERS TOPIC [N [NETNS]]\n");
         return 2;
     }
     try {
-        consume(argv[1], argv[2], argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 0);
+        consume(argv[1], argv[2], argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 0,
+                argc > 4 ? static_cast<uint32_t>(std::strtoul(argv[4], nullptr, 10)) : 0);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "plain_consumer: %s\n", error.what());
         return 1;
