@@ -32,13 +32,13 @@ endif
 
 # ---- Debian packages: installed here, in one step, when one is missing
 
-test_goals := test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
+test_goals := test test-tsan thread-test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
 kafka_goals := test test-kafka kafka-up
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
 	$(if $(filter $(kafka_goals),$(goals)),kafka) \
-	$(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench-%,$(goals)),bench)
+	$(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench-%,$(goals)),bench)
 empty :=
 packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
 
@@ -62,12 +62,14 @@ CPPFLAGS += -DSPDLOG_SHARED_LIB -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL
 CPPFLAGS += -DXXH_INLINE_ALL
 # Cheap checks of bounds at run time: in libc's functions, in the standard library's containers.
 hardening := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS -fstack-protector-strong -fstack-clash-protection
+# What a sanitizer finds ends the program.
+sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all)
 # -g: a crash in the field must be readable; it costs no speed.
 CXXFLAGS ?= -O2 -g
-cxxflags := -std=c++23 $(CXXFLAGS) $(hardening) -fPIE -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+cxxflags := -std=c++23 $(CXXFLAGS) $(hardening) -fPIE -pthread $(sanitize)
 warnings := -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror)
 # relro, now: the tables of the linker are read-only once the program runs.
-ldflags := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+ldflags := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(sanitize)
 # libbpf statically: it must fit the skeleton, and hosts have many versions of it.
 libs := -l:libbpf.a -lelf -lz -lrdkafka -lprotobuf -lyaml-cpp -lspdlog -lfmt -lsqlite3 -lcap
 # Headers that an object needs are written beside it. -MD, not -MMD: the generated ones count as
@@ -153,7 +155,8 @@ tools := $(patsubst %.cc,$(BUILD)/%,$(wildcard tests/tools/*.cc)) $(BUILD)/tests
 # Catch2 2 is headers only; 3 has a library.
 catch = $(if $(wildcard /usr/include/catch2/catch_all.hpp),-lCatch2)
 
-$(BUILD)/tests/unit-test: $(call test_object,unit)
+# With the targets of fuzzing, to replay what was found.
+$(BUILD)/tests/unit-test: $(call test_object,unit) $(call test_object,fuzz,-not -name fuzzer.cc)
 $(BUILD)/tests/kernel-test: $(call test_object,kernel)
 $(BUILD)/tests/kafka-test: $(call test_object,kafka,-not -name plain_consumer.cc)
 $(test_programs): $(BUILD)/tests/main.o $(library)
@@ -183,6 +186,25 @@ test-kafka: tests ## the tests against the real broker
 test-vm: $(program) $(BUILD)/tests/kernel-test ## the kernel tests on Linux 6.1 and 6.12, in virtual machines
 	@tests/vm/run $(ARGS)
 
+# ---- Fuzzing: each parser with libFuzzer, in a build of its own by clang (14 lacks std::expected)
+
+fuzz_targets := $(patsubst tests/fuzz/%.cc,%,$(filter-out %/fuzzer.cc %_test.cc,$(wildcard tests/fuzz/*.cc)))
+# What parses, and what that needs: neither BPF nor the commands.
+fuzz_sources := $(wildcard agent/config*.cc $(addprefix agent/,$(addsuffix /*.cc,base connections context encode spool)))
+fuzz_objects := $(patsubst %.cc,$(BUILD)/%.o,$(fuzz_sources) agent/capture/decode.cc agent/transmit/framing.cc \
+	agent/commands/filter.cc) $(pb_objects)
+
+fuzz: ## fuzz the parsers: make fuzz SECS=60 [TARGET=config]
+	@$(MAKE) BUILD=$(BUILD)/fuzz CXX=clang++-19 CXXFLAGS='-O1 -g1' SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
+	@tests/fuzz/run $(or $(SECS),60) $(or $(TARGET),$(fuzz_targets))
+fuzz-programs: $(fuzz_targets:%=$(BUILD)/tests/fuzz/%)
+$(BUILD)/fuzz.a: $(fuzz_objects)
+	$(say) AR $@
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(fuzz_targets:%=$(BUILD)/tests/fuzz/%): %: %.o $(BUILD)/tests/fuzz/fuzzer.o $(BUILD)/fuzz.a
+	$(say) LINK $@
+	$(Q)$(CXX) $(ldflags) -fsanitize=fuzzer $^ $(libs) -o $@
+
 bench-first-light: all tests ## cost and completeness at full speed, beside tcplife
 	@tests/bench/first_light $(ARGS)
 
@@ -196,6 +218,19 @@ kafka-up: | $(packages) ## start Apache Kafka on 127.0.0.1:9092, its files in bu
 	@tests/kafka/broker up
 kafka-down: ## stop it
 	@tests/kafka/broker down
+
+# The stages that threads share, with their tests: the whole program is not needed.
+thread_sources := $(wildcard $(addprefix agent/,$(addsuffix /*.cc,base connections context encode spool transmit)) \
+	$(addprefix tests/unit/,spool*_test.cc transmit*_test.cc event_loop_test.cc) tests/tsan/*.cc)
+thread_objects := $(patsubst %.cc,$(BUILD)/%.o,$(thread_sources)) $(BUILD)/tests/main.o $(pb_objects)
+
+test-tsan: ## the tests of threads with ThreadSanitizer, in build/tsan
+	@$(MAKE) BUILD=$(BUILD)/tsan CXXFLAGS='-O1 -g1' SANITIZE=thread thread-test
+	@BUILD=$(BUILD)/tsan tests/run thread
+thread-test: $(BUILD)/tests/thread-test
+$(BUILD)/tests/thread-test: $(thread_objects)
+	$(say) LINK $@
+	$(Q)$(CXX) $(ldflags) $^ $(libs) $(catch) -o $@
 
 test-trixie: | $(packages) ## build and run the unit tests on Debian 13, in build/trixie
 	@tests/check/trixie
@@ -258,7 +293,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run tests test test-unit test-kernel test-kafka test-vm bench-first-light bench-mixed bench-adopt kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run tests test test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench-first-light bench-mixed bench-adopt kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))
