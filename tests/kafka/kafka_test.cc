@@ -14,9 +14,6 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -28,170 +25,11 @@
 #include "tests/kafka/acl.h"
 #include "tests/kafka/deaf_broker.h"
 #include "tests/kafka/process.h"
+#include "tests/kafka/setting.h"
 
-using tests::eventually;
-using tests::Finished;
-using tests::Process;
-using tests::run;
-using tests::seconds;
+using namespace tests;
 
 namespace {
-
-std::string environment(const char* name, const char* otherwise) {
-    const char* value = std::getenv(name);
-    return value != nullptr && *value != '\0' ? value : otherwise;
-}
-
-std::string built(const std::string& name) {
-    return environment("BUILD", "build") + "/" + name;
-}
-
-std::string brokers() {
-    return "127.0.0.1:" + environment("KAFKA_PORT", "9092");
-}
-
-// One test's topics and spool, and the commands that use them.
-class Setting {
-public:
-    Setting() {
-        static int number = 0;
-        name_ = "test-" + std::to_string(getpid()) + "-" + std::to_string(++number);
-    }
-
-    const std::string& name() const { return name_; }
-    std::string topic() const { return name_ + ".connections"; }
-
-    std::vector<std::string> agent(const std::string& servers = brokers()) const {
-        return with_topics({built("tcptrail"), "run", "--set", "kafka.brokers=" + servers, "--set",
-                            "spool.directory=" + (folder_.path() / "spool").string()});
-    }
-
-    Finished topics(const std::string& verb) const {
-        return run(with_topics({built("tcptrail"), "topics", verb, "--brokers", brokers()}));
-    }
-
-    // What tcptrail's own consumer finds.
-    Finished consume() const {
-        return run({built("tcptrail"), "consume", "--brokers", brokers(), "--topic", topic(), "--from",
-                    "beginning", "--verify", "-o", "jsonl"},
-                   seconds(120));
-    }
-
-    // The agent's reports, the last one last.
-    std::vector<nlohmann::json> reports() const {
-        const Finished consumed = run({built("tcptrail"), "consume", "--brokers", brokers(), "--topic",
-                                       name_ + ".agents", "--from", "beginning", "--verify", "-o", "jsonl"},
-                                      seconds(60));
-        INFO(consumed.errors);
-        REQUIRE(consumed.status == 0);
-        std::vector<nlohmann::json> reports;
-        std::istringstream lines(consumed.output);
-        for (std::string line; std::getline(lines, line);)
-            reports.push_back(nlohmann::json::parse(line));
-        return reports;
-    }
-
-    // CLOSED events by the consumer that shares no code with tcptrail. 0 while there is no topic.
-    uint64_t delivered() const {
-        const Finished plain = run({built("tests/kafka/plain_consumer"), brokers(), topic()});
-        std::istringstream lines(plain.output);
-        for (std::string kind, count; lines >> kind >> count;) {
-            if (kind == "EVENT_KIND_CLOSED") return std::stoull(count);
-        }
-        return 0;
-    }
-
-private:
-    std::vector<std::string> with_topics(std::vector<std::string> command) const {
-        for (const std::string topic : {"connections", "agents"}) {
-            command.push_back("--set");
-            command.push_back("kafka.topics." + topic + "=" + name_ + "." + topic);
-        }
-        return command;
-    }
-
-    tests::Folder folder_;
-    std::string name_;
-};
-
-bool is_tracing(const Process& agent) {
-    return eventually(seconds(30), [&] { return agent.errors().find("tracing") != std::string::npos; });
-}
-
-std::vector<std::string> generator(uint64_t connections, uint64_t rate = 0) {
-    return {built("tests/tools/generate"), "--netns", "new", "--connections",
-            std::to_string(connections),   "--bytes", "100", "--rate",
-            std::to_string(rate)};
-}
-
-// What the generator says of its own work: the truth that the events are compared with.
-struct Truth {
-    uint64_t connections;
-    uint64_t netns;
-};
-
-Truth truth_of(const Finished& generated) {
-    INFO(generated.errors);
-    REQUIRE(generated.status == 0);
-    const auto report = nlohmann::json::parse(generated.output);
-    REQUIRE(report["errors"] == 0);
-    REQUIRE(report["active_opens"] == report["connections"]);
-    REQUIRE(report["passive_opens"] == report["connections"]);
-    return {report["connections"], report["netns"]};
-}
-
-// The consumer's account of one namespace's connections.
-struct Account {
-    std::map<std::string, uint64_t> roles;
-    std::set<std::string> ids;
-    std::set<std::string> runs;
-    uint64_t closed = 0;       // in any namespace
-    uint64_t wrong_bytes = 0;  // seen whole and not 100 bytes each way
-    uint64_t other_kinds = 0;
-};
-
-Account account_of(const std::string& jsonl, uint64_t netns) {
-    Account account;
-    std::istringstream lines(jsonl);
-    for (std::string line; std::getline(lines, line);) {
-        const auto event = nlohmann::json::parse(line);
-        if (event.at("kind") != "EVENT_KIND_CLOSED") {
-            account.other_kinds++;
-            continue;
-        }
-        account.closed++;
-        if (event.at("netns") != netns) continue;
-        account.roles[event.at("role")]++;
-        account.ids.insert(event.at("connection_id"));
-        account.runs.insert(event.at("run_id"));
-        const bool whole = !event.contains("partial");
-        // JSON writes 64-bit integers as strings.
-        if (whole && (event.at("bytes_sent") != "100" || event.at("bytes_received") != "100"))
-            account.wrong_bytes++;
-    }
-    return account;
-}
-
-// Every connection is there, both ends, once.
-void require_complete(const Setting& setting, const Truth& truth) {
-    const Finished consumed = setting.consume();
-    INFO(consumed.errors);
-    REQUIRE(consumed.status == 0);  // no hole in any run's sequence
-    const Account account = account_of(consumed.output, truth.netns);
-    CHECK(account.roles.at("ROLE_CLIENT") == truth.connections);
-    CHECK(account.roles.at("ROLE_SERVER") == truth.connections);
-    CHECK(account.ids.size() == 2 * truth.connections);
-    CHECK(account.wrong_bytes == 0);
-    CHECK(account.other_kinds == 0);
-    CHECK(setting.delivered() == account.closed);
-}
-
-void require_stops(Process& agent) {
-    agent.signal(SIGTERM);
-    const int status = agent.wait(seconds(30));
-    INFO(agent.errors());
-    REQUIRE(status == 0);
-}
 
 bool no_root() {
     return geteuid() != 0;
@@ -262,25 +100,6 @@ TEST_CASE("the agent's report names who was refused a port by bind()", "[kafka][
     CHECK(ours[0].at("error") == "EADDRINUSE");
     CHECK(ours[0].at("error_number") == EADDRINUSE);
     CHECK(ours[0].at("count") == "3");
-}
-
-uint64_t number(const nlohmann::json& message, const char* field) {
-    // JSON writes 64-bit integers as strings, and leaves 0 out.
-    return std::stoull(message.value(field, "0"));
-}
-
-// At every stage of a report: in = out + held + the sum of lost.
-void check_stages(const nlohmann::json& report) {
-    size_t stages = 0;
-    for (const auto& stage : report.value("stages", nlohmann::json::array())) {
-        uint64_t accounted = number(stage, "out") + number(stage, "held");
-        for (const auto& loss : stage.value("lost", nlohmann::json::array()))
-            accounted += number(loss, "count");
-        INFO("report " << report["sequence"] << ": " << stage.dump());
-        CHECK(number(stage, "in") == accounted);
-        ++stages;
-    }
-    CHECK(stages == 4);
 }
 
 // Connects in short-lived namespaces until the kernel gives one the number of an earlier one.
@@ -364,8 +183,8 @@ TEST_CASE("a topic that it may not write to is named, and its events wait until 
     const Setting setting;
     REQUIRE(setting.topics("create").status == 0);
     // Told by the metadata, or by the answer to the first message.
-    const auto access = GENERATE(tests::Access::none, tests::Access::describe);
-    tests::AccessRule rule(brokers(), setting.topic(), access);
+    const auto access = GENERATE(Access::none, Access::describe);
+    AccessRule rule(brokers(), setting.topic(), access);
 
     Process agent(setting.agent());
     REQUIRE(is_tracing(agent));
@@ -426,7 +245,7 @@ TEST_CASE("the agent's own connections to Kafka are told only where that is aske
     const Finished created = setting.topics("create");
     INFO(created.output << created.errors);
     REQUIRE(created.status == 0);
-    tests::DeafBroker deaf;
+    DeafBroker deaf;
     pid_t pid = 0;
     uint64_t expected = 0;
     {

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/kafka/setting.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "tests/catch.h"
+
+namespace tests {
+
+namespace {
+
+std::string environment(const char* name, const char* otherwise) {
+    const char* value = std::getenv(name);
+    return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+}  // namespace
+
+std::string built(const std::string& name) {
+    return environment("BUILD", "build") + "/" + name;
+}
+
+std::string brokers() {
+    return "127.0.0.1:" + environment("KAFKA_PORT", "9092");
+}
+
+Setting::Setting() {
+    static int number = 0;
+    name_ = "test-" + std::to_string(getpid()) + "-" + std::to_string(++number);
+}
+
+std::vector<std::string> Setting::agent(const std::string& servers,
+                                        const std::vector<std::string>& settings) const {
+    std::vector<std::string> command =
+        with_topics({built("tcptrail"), "run", "--set", "kafka.brokers=" + servers, "--set",
+                     "spool.directory=" + spool()});
+    for (const std::string& setting : settings) {
+        command.emplace_back("--set");
+        command.push_back(setting);
+    }
+    return command;
+}
+
+Finished Setting::topics(const std::string& verb) const {
+    return run(with_topics({built("tcptrail"), "topics", verb, "--brokers", brokers()}));
+}
+
+void Setting::create_topics() const {
+    const Finished created = topics("create");
+    INFO(created.output << created.errors);
+    REQUIRE(created.status == 0);
+}
+
+Finished Setting::consume() const {
+    return run({built("tcptrail"), "consume", "--brokers", brokers(), "--topic", topic(), "--from",
+                "beginning", "--verify", "-o", "jsonl"},
+               seconds(120));
+}
+
+std::vector<nlohmann::json> Setting::reports() const {
+    const Finished consumed = run({built("tcptrail"), "consume", "--brokers", brokers(), "--topic",
+                                   name_ + ".agents", "--from", "beginning", "--verify", "-o", "jsonl"},
+                                  seconds(60));
+    INFO(consumed.errors);
+    REQUIRE(consumed.status == 0);
+    std::vector<nlohmann::json> reports;
+    std::istringstream lines(consumed.output);
+    for (std::string line; std::getline(lines, line);)
+        reports.push_back(nlohmann::json::parse(line));
+    return reports;
+}
+
+uint64_t Setting::delivered() const {
+    const Finished plain = run({built("tests/kafka/plain_consumer"), brokers(), topic()});
+    std::istringstream lines(plain.output);
+    for (std::string kind, count; lines >> kind >> count;) {
+        if (kind == "EVENT_KIND_CLOSED") return std::stoull(count);
+    }
+    return 0;
+}
+
+std::vector<std::string> Setting::with_topics(std::vector<std::string> command) const {
+    for (const std::string topic : {"connections", "agents"}) {
+        command.emplace_back("--set");
+        command.push_back("kafka.topics." + topic + "=" + name_ + "." + topic);
+    }
+    return command;
+}
+
+Verdict verdict_of(const Finished& consumed) {
+    Verdict verdict;
+    std::istringstream lines(consumed.errors);
+    for (std::string line; std::getline(lines, line);) {
+        // verify: 1 run, 20000 events, 0 holes, 0 duplicates
+        std::istringstream words(line);
+        std::string label, unit;
+        if (!(words >> label) || label != "verify:") continue;
+        for (uint64_t* const part : {&verdict.runs, &verdict.events, &verdict.holes, &verdict.duplicates})
+            REQUIRE(words >> *part >> unit);
+        return verdict;
+    }
+    FAIL("no verdict: " << consumed.errors);
+    return verdict;
+}
+
+bool is_tracing(const Process& agent) {
+    return eventually(seconds(30), [&] { return agent.errors().find("tracing") != std::string::npos; });
+}
+
+std::vector<std::string> generator(uint64_t connections, uint64_t rate) {
+    return {built("tests/tools/generate"), "--netns", "new", "--connections",
+            std::to_string(connections),   "--bytes", "100", "--rate",
+            std::to_string(rate)};
+}
+
+Truth truth_of(const Finished& generated) {
+    INFO(generated.errors);
+    REQUIRE(generated.status == 0);
+    const auto report = nlohmann::json::parse(generated.output);
+    REQUIRE(report["errors"] == 0);
+    REQUIRE(report["active_opens"] == report["connections"]);
+    REQUIRE(report["passive_opens"] == report["connections"]);
+    return {report["connections"], report["netns"]};
+}
+
+Account account_of(const std::string& jsonl, uint64_t netns) {
+    Account account;
+    std::istringstream lines(jsonl);
+    for (std::string line; std::getline(lines, line);) {
+        const auto event = nlohmann::json::parse(line);
+        if (event.at("kind") != "EVENT_KIND_CLOSED") {
+            account.other_kinds++;
+            continue;
+        }
+        account.closed++;
+        if (event.at("netns") != netns) continue;
+        account.roles[event.at("role")]++;
+        account.ids.insert(event.at("connection_id"));
+        account.runs.insert(event.at("run_id"));
+        const bool whole = !event.contains("partial");
+        // JSON writes 64-bit integers as strings.
+        if (whole && (event.at("bytes_sent") != "100" || event.at("bytes_received") != "100"))
+            account.wrong_bytes++;
+    }
+    return account;
+}
+
+void require_complete(const Setting& setting, const Truth& truth) {
+    const Finished consumed = setting.consume();
+    INFO(consumed.errors);
+    REQUIRE(consumed.status == 0);  // no hole in any run's sequence
+    const Account account = account_of(consumed.output, truth.netns);
+    CHECK(account.roles.at("ROLE_CLIENT") == truth.connections);
+    CHECK(account.roles.at("ROLE_SERVER") == truth.connections);
+    CHECK(account.ids.size() == 2 * truth.connections);
+    CHECK(account.wrong_bytes == 0);
+    CHECK(account.other_kinds == 0);
+    CHECK(setting.delivered() == account.closed);
+}
+
+void require_stops(Process& agent) {
+    agent.signal(SIGTERM);
+    const int status = agent.wait(seconds(30));
+    INFO(agent.errors());
+    REQUIRE(status == 0);
+}
+
+uint64_t number(const nlohmann::json& message, const char* field) {
+    return std::stoull(message.value(field, "0"));
+}
+
+void check_stages(const nlohmann::json& report) {
+    size_t stages = 0;
+    for (const auto& stage : report.value("stages", nlohmann::json::array())) {
+        uint64_t accounted = number(stage, "out") + number(stage, "held");
+        for (const auto& loss : stage.value("lost", nlohmann::json::array()))
+            accounted += number(loss, "count");
+        INFO("report " << report["sequence"] << ": " << stage.dump());
+        CHECK(number(stage, "in") == accounted);
+        ++stages;
+    }
+    CHECK(stages == 4);
+}
+
+}  // namespace tests
