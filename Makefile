@@ -5,6 +5,7 @@
 # WERROR=1      makes a warning of the C++ compiler an error, as CI does.
 # BUILD=dir     builds there instead: for a build with other flags beside this one, for example
 #               make BUILD=build/asan SANITIZE=address,undefined test-unit
+# OVERLAY=dir   headers in it come before those of the tree: a test builds another version so.
 
 BUILD ?= build
 VERSION := 0.1.0
@@ -55,7 +56,7 @@ CLANG ?= $(notdir $(firstword $(wildcard $(addprefix /usr/bin/,clang-14 clang-19
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
 
 # -isystem: generated headers and those of packages are not ours to warn about.
-CPPFLAGS := -I. -isystem $(BUILD)/gen
+CPPFLAGS := $(OVERLAY:%=-I%) -I. -isystem $(BUILD)/gen
 # spdlog and fmt from their shared libraries instead of compiling them anew in every object.
 CPPFLAGS += -DSPDLOG_SHARED_LIB -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL
 # xxhash from its header, without its library.
@@ -90,7 +91,7 @@ generated := $(skeleton) $(version) $(pb_headers)
 bpf_arch := $(subst aarch64,arm64,$(subst x86_64,x86,$(shell uname -m)))
 # -mcpu=v3: the instructions that Linux 5.15 knows. -g: BTF comes from it. -idirafter: <asm/types.h>
 # is in the host's folder, which clang does not look into for another target.
-bpf_flags = -target bpf -O2 -g -mcpu=v3 -D__TARGET_ARCH_$(bpf_arch) -I. -Wall -Werror \
+bpf_flags = -target bpf -O2 -g -mcpu=v3 -D__TARGET_ARCH_$(bpf_arch) $(OVERLAY:%=-I%) -I. -Wall -Werror \
 	-idirafter /usr/include/$(shell $(CC) -print-multiarch) $(deps)
 
 # bpftool strips debug information from the object and keeps BTF.

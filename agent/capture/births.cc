@@ -4,8 +4,9 @@
 #include <bpf/bpf.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
-#include <unordered_map>
+#include <thread>
 #include <vector>
 
 #include "bpf/abi/listener.h"
@@ -46,31 +47,23 @@ Result<> for_each(int map, const Translation& translation,
 
 Result<> take_over_births(int from, int to, const Translation& birth,
                           const std::function<void()>& switch_over) {
-    std::unordered_map<uint64_t, uint64_t> copied;  // cookies, by the address of the socket
-    auto done = for_each<tcptrail_birth>(from, birth, [&](uint64_t key, const tcptrail_birth& value) {
-        if (bpf_map_update_elem(to, &key, &value, BPF_NOEXIST) == 0) copied[key] = value.cookie;
-    });
-    switch_over();
-    if (!done) return done;
-
-    // From here on nobody changes the old map. What is left of `copied` after this ended before the switch.
-    done = for_each<tcptrail_birth>(from, birth, [&](uint64_t key, const tcptrail_birth& value) {
-        if (!copied.erase(key)) {
-            (void)bpf_map_update_elem(to, &key, &value, BPF_NOEXIST);
-            return;
-        }
+    // A child has no cookie in the first microseconds of its life; nobody could tell it from another by then.
+    const auto copy = [&](uint64_t key, tcptrail_birth value) {
+        if (!value.cookie) return;
+        value.flags |= TCPTRAIL_BIRTH_TAKEN_OVER;
+        if (bpf_map_update_elem(to, &key, &value, BPF_NOEXIST) == 0) return;
         // Whoever has seen more of it is right; where it has ended since, there is nothing to update.
         tcptrail_birth ours{};
         if (bpf_map_lookup_elem(to, &key, &ours) == 0 && ours.cookie == value.cookie &&
             ours.timeline_len < value.timeline_len)
             (void)bpf_map_update_elem(to, &key, &value, BPF_EXIST);
-    });
-    for (const auto& [key, cookie] : copied) {
-        tcptrail_birth ours{};
-        if (bpf_map_lookup_elem(to, &key, &ours) == 0 && ours.cookie == cookie)
-            (void)bpf_map_delete_elem(to, &key);
-    }
-    return done;
+    };
+    auto done = for_each<tcptrail_birth>(from, birth, copy);
+    switch_over();
+    if (!done) return done;
+    // A run of an old program that had begun takes microseconds, and cannot be preempted long.
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return for_each<tcptrail_birth>(from, birth, copy);
 }
 
 Result<> take_over_listeners(int from, int to, const Translation& listener) {

@@ -5,7 +5,8 @@
  *   lifecycles seen to end = SUBMITTED + LOST_RING_FULL
  *   connections seen to be established, where that is told = OPENED_SUBMITTED + OPENED_LOST_RING_FULL
  *   births + ATTEMPTS_WITHOUT_SYN + ENDS_WITHOUT_BIRTH
- *                          = lifecycles seen to end + IGNORED + still in the map `connections`
+ *                          = lifecycles seen to end + IGNORED + BIRTHS_DROPPED + still in the map
+ * `connections`
  */
 #ifndef TCPTRAIL_ABI_COUNTERS_H
 #define TCPTRAIL_ABI_COUNTERS_H
@@ -28,7 +29,8 @@ enum tcptrail_counter {
     TCPTRAIL_BIND_FAILURES_NOT_STORED, /* of these: the map was full, they are told in this number alone */
     TCPTRAIL_OPENED_SUBMITTED,         /* records of connections that were just established */
     TCPTRAIL_OPENED_LOST_RING_FULL,
-    TCPTRAIL_COUNTERS /* new ones come before this; none is removed: the map outlives its programs */
+    TCPTRAIL_BIRTHS_DROPPED, /* TAKEN_OVER, and ended before: told then */
+    TCPTRAIL_COUNTERS        /* new ones come before this; none is removed: the map outlives its programs */
 };
 
 #define TCPTRAIL_MAX_COUNTERS 64

@@ -27,6 +27,7 @@ static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth
     /* A child takes its cookie at its first change; with Fast Open that can take a while. */
     if (!birth->cookie) return state == TCP_CLOSE || now - birth->opened_ns > SWEEP_YOUNG_NS;
     if (cookie != birth->cookie) return true;
+    if (birth->flags & TCPTRAIL_BIRTH_TAKEN_OVER) return state == TCP_CLOSE;
     return state == TCP_CLOSE && now - birth->opened_ns > SWEEP_BIRTH_NS;
 }
 
@@ -48,10 +49,12 @@ static __always_inline int sweep_birth(const struct bpf_iter__bpf_map_elem* ctx)
 
     if (!key || !birth) return 0;
     sk = *key;
-    if (sweep_is_gone(sk, birth, now))
+    if (sweep_is_gone(sk, birth, now)) {
         emit_end_missed(sk, birth, now);
-    else if (sweep_writes_open)
-        sweep_write_open(ctx->meta->seq, birth);
+        return 0;
+    }
+    birth->flags &= ~TCPTRAIL_BIRTH_TAKEN_OVER; /* it is open: its end is still to come */
+    if (sweep_writes_open) sweep_write_open(ctx->meta->seq, birth);
     return 0;
 }
 

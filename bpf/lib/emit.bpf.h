@@ -155,8 +155,11 @@ static __always_inline void emit_attempt(const struct tcptrail_birth* birth, __u
 static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_birth* birth, __u64 now) {
     struct tcptrail_record* record;
 
-    if (birth->flags & TCPTRAIL_BIRTH_IGNORED) {
-        if (!bpf_map_delete_elem(&connections, &key)) count(TCPTRAIL_IGNORED);
+    if (birth->flags & (TCPTRAIL_BIRTH_IGNORED | TCPTRAIL_BIRTH_TAKEN_OVER)) {
+        bool ignored = birth->flags & TCPTRAIL_BIRTH_IGNORED;
+
+        if (!bpf_map_delete_elem(&connections, &key))
+            count(ignored ? TCPTRAIL_IGNORED : TCPTRAIL_BIRTHS_DROPPED);
         return;
     }
     record = emit_reserve();

@@ -13,10 +13,19 @@ static __always_inline void count(__u32 counter) {
         __sync_fetch_and_add(value, 1); /* atomic: a softirq's hook may interrupt another's on this CPU */
 }
 
+/* A birth that was taken over may be of another socket, which was at this address before. */
+static __always_inline bool store_is_stale(const struct sock* sk, const struct tcptrail_birth* birth) {
+    return birth->flags & TCPTRAIL_BIRTH_TAKEN_OVER &&
+           birth->cookie != BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+}
+
 static __always_inline struct tcptrail_birth* store_find(const struct sock* sk) {
     __u64 key = (__u64)sk;
+    struct tcptrail_birth* birth = bpf_map_lookup_elem(&connections, &key);
 
-    return bpf_map_lookup_elem(&connections, &key);
+    if (!birth || !store_is_stale(sk, birth)) return birth;
+    if (!bpf_map_delete_elem(&connections, &key)) count(TCPTRAIL_BIRTHS_DROPPED);
+    return NULL;
 }
 
 /* Appends a state to the timeline. `birth` may be on the stack or in the map. */
