@@ -9,8 +9,6 @@
 namespace tcptrail::spool {
 namespace {
 
-constexpr char format_version = 1;
-
 void put_varint(std::string& out, uint64_t value) {
     for (; value >= 0x80; value >>= 7)
         out.push_back(static_cast<char>(value | 0x80));
@@ -53,7 +51,7 @@ private:
 
 }  // namespace
 
-PayloadBuilder::PayloadBuilder() : payload_(1, format_version) {}
+PayloadBuilder::PayloadBuilder() : payload_(1, plain_payload) {}
 
 void PayloadBuilder::add(const Message& message) {
     payload_.push_back(static_cast<char>(message.topic));
@@ -66,14 +64,14 @@ void PayloadBuilder::add(const Message& message) {
 
 std::string PayloadBuilder::take() {
     events_ = 0;
-    return std::exchange(payload_, std::string(1, format_version));
+    return std::exchange(payload_, std::string(1, plain_payload));
 }
 
 Result<std::vector<MessageView>> parse_payload(std::span<const char> payload) {
     Cursor cursor(payload);
     auto version = cursor.byte();
     if (!version) return fail("empty payload");
-    if (*version != format_version) return fail("unknown payload format " + std::to_string(*version));
+    if (*version != plain_payload) return fail("unknown payload format " + std::to_string(*version));
 
     std::vector<MessageView> messages;
     while (!cursor.at_end()) {

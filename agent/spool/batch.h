@@ -14,6 +14,13 @@
 
 namespace tcptrail::spool {
 
+// The first byte of a payload.
+inline constexpr char plain_payload = 1;
+inline constexpr char compressed_payload = 2;  // a zstd frame with the plain one
+
+// What one damaged batch costs at most, but for a single message that is larger.
+inline constexpr size_t max_batch_bytes = 1u << 20;
+
 // A message inside a payload. The views end with the payload.
 struct MessageView {
     Topic topic = Topic::connections;
@@ -50,7 +57,7 @@ private:
     uint32_t events_ = 0;
 };
 
-// Reads a payload of any origin; the views point into `payload`. The error says what is wrong with it.
+// Reads a plain payload of any origin; the views point into `payload`. The error says what is wrong with it.
 Result<std::vector<MessageView>> parse_payload(std::span<const char> payload);
 
 // What a row tells of its payload.

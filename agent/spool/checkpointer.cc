@@ -2,10 +2,13 @@
 #include "agent/spool/checkpointer.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <string>
 
 #include "agent/base/thread.h"
 #include "agent/spool/schema.h"
@@ -15,11 +18,13 @@ namespace {
 
 constexpr auto sync_interval = std::chrono::seconds(1);
 constexpr uint64_t large_log_pages = 2048;  // 16 MiB
+// Between two merges, so that they come no faster than the appender puts them into the file.
+constexpr auto merge_interval = std::chrono::milliseconds(20);
 
 }  // namespace
 
-Result<std::unique_ptr<Checkpointer>> Checkpointer::start(std::shared_ptr<Shared> shared) {
-    std::unique_ptr<Checkpointer> checkpointer(new Checkpointer(std::move(shared)));
+Result<std::unique_ptr<Checkpointer>> Checkpointer::start(std::shared_ptr<Shared> shared, Sync sync) {
+    std::unique_ptr<Checkpointer> checkpointer(new Checkpointer(std::move(shared), sync));
     if (auto done = checkpointer->attach(); !done) return std::unexpected(done.error());
     auto thread = start_thread("spool-sync",
                                [self = checkpointer.get()](const std::stop_token& stop) { self->run(stop); });
@@ -30,27 +35,61 @@ Result<std::unique_ptr<Checkpointer>> Checkpointer::start(std::shared_ptr<Shared
 
 Checkpointer::~Checkpointer() {
     thread_.request_stop();
+    const uint64_t one = 1;
+    (void)!::write(shared_->sync_wake.get(), &one, sizeof(one));
     if (thread_.joinable()) thread_.join();
 }
 
 void Checkpointer::run(const std::stop_token& stop) {
-    uint64_t synced = 0;
-    while (true) {
-        {
-            std::unique_lock lock(sleep_);
-            wake_.wait_for(lock, stop, sync_interval, [] { return false; });
+    using Clock = std::chrono::steady_clock;
+    auto next_round = Clock::now() + sync_interval;
+    uint64_t durable = 0;  // of the commits
+    while (!stop.stop_requested()) {
+        wait(more_to_merge_ ? Clock::now() + merge_interval : next_round);
+        const bool round = Clock::now() >= next_round;
+        const bool last = stop.stop_requested();
+        if (round) next_round = Clock::now() + sync_interval;
+        Result<> done = shared_->generation == generation_ ? Result<>() : attach();
+        const uint64_t commits = shared_->commits.get();
+        if (done && commits != durable && (round || last || sync_ == Sync::full)) {
+            done = make_durable();
+            if (done) shared_->synced.set(durable = commits);
         }
-        if (const uint64_t commits = shared_->commits.get(); commits != synced) {
-            synced = commits;
-            Result<> done = shared_->generation == generation_ ? Result<>() : attach();
-            if (done) done = shared_->log_pages.get() < large_log_pages ? sync_log() : restart_log();
-            if (!done) {
-                MutexLock lock(shared_->mutex);
-                shared_->trouble = done.error().message;
-            }
+        if (round) compactor_.begin_round();
+        if (done && !last && (round || more_to_merge_)) done = compact();
+        if (!done) {
+            more_to_merge_ = false;
+            MutexLock lock(shared_->mutex);
+            shared_->trouble = done.error().message;
         }
-        if (stop.stop_requested()) return;
     }
+}
+
+void Checkpointer::wait(std::chrono::steady_clock::time_point until) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    pollfd waiting{shared_->sync_wake.get(), POLLIN, 0};
+    if (poll(&waiting, 1, static_cast<int>(std::max<int64_t>(left.count(), 0))) <= 0) return;
+    uint64_t count = 0;
+    (void)!read(waiting.fd, &count, sizeof(count));
+}
+
+Result<> Checkpointer::make_durable() {
+    if (shared_->log_pages.get() >= large_log_pages)
+        if (auto done = restart_log(); !done) return done;
+    return sync_log();
+}
+
+Result<> Checkpointer::compact() {
+    auto more = compactor_.step(worker_);
+    more_to_merge_ = more && *more;
+    return check(more ? SqlResult<>() : SqlResult<>(std::unexpected(more.error())),
+                 "cannot merge batches of");
+}
+
+Result<> Checkpointer::check(SqlResult<> done, const char* what) {
+    if (done) return {};
+    if (done.error().corrupt() && shared_->generation == generation_) shared_->corrupt = true;
+    return done.error().within(std::string(what) + " " + shared_->path);
 }
 
 Result<> Checkpointer::attach() {
@@ -78,26 +117,22 @@ Result<> Checkpointer::sync_log() {
 // the appender. So a read transaction keeps a part of the log in use while most of it is copied, beside a
 // writing appender; the short rest, the sync and the first page of the new log come while it is our turn.
 Result<> Checkpointer::restart_log() {
-    auto check = [this](SqlResult<> done) -> Result<> {
-        if (done) return {};
-        if (done.error().corrupt()) shared_->corrupt = true;
-        return done.error().within("checkpoint of " + shared_->path);
-    };
-    auto copy = [this, &check](bool& all) {
+    const char* what = "checkpoint of";
+    auto copy = [this, what](bool& all) {
         auto copied = worker_.checkpoint();
         all = copied && *copied;
-        return check(copied ? SqlResult<>() : SqlResult<>(std::unexpected(copied.error())));
+        return check(copied ? SqlResult<>() : SqlResult<>(std::unexpected(copied.error())), what);
     };
 
-    if (auto done = check(pin_.execute("BEGIN; SELECT one FROM total")); !done) return done;
+    if (auto done = check(pin_.execute("BEGIN; SELECT one FROM total"), what); !done) return done;
     bool all = false;
     Result<> copied = copy(all);
     MutexLock turn(shared_->turn);
-    Result<> unpinned = check(pin_.execute("COMMIT"));
+    Result<> unpinned = check(pin_.execute("COMMIT"), what);
     if (!copied) return copied;
     if (!unpinned) return unpinned;
     if (auto done = copy(all); !done || !all) return done;  // a reader is in the way: next time
-    return check(worker_.execute("UPDATE total SET one = 1"));
+    return check(worker_.execute("UPDATE total SET one = 1"), what);
 }
 
 }  // namespace tcptrail::spool

@@ -6,9 +6,18 @@
 
 namespace tcptrail::spool {
 
+// What a power cut may take.
+enum class Sync {
+    normal,  // the last second
+    full,    // nothing that was told as committed
+};
+
 struct Options {
     std::string directory = "/var/lib/tcptrail";  // made if it is missing; holds spool.db
-    uint64_t max_bytes = 1ull << 30;  // of undelivered events; beyond it the oldest are evicted and counted
+    uint64_t max_bytes = 1ull << 30;  // of undelivered events as stored; beyond it the oldest are evicted
+    uint32_t max_age_hours = 0;       // older events are removed, and counted as expired; 0: however old
+    Sync sync = Sync::normal;
+    uint64_t memory_bytes = 16u << 20;  // of events that the disk does not take
 };
 
 }  // namespace tcptrail::spool

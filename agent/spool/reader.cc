@@ -43,6 +43,7 @@ Result<std::optional<Batch>> SpoolReader::next() {
         if (!select_.get() || shared_->generation != generation_)
             if (auto done = attach(); !done) return failed(done.error());
         if (taken_bytes_ >= shared_->max_taken_bytes && taken_bytes_ > 0) return std::nullopt;
+        const uint64_t merges = shared_->merges;
         uint64_t claimed = shared_->claimed;
         if (claimed >= shared_->appended_through) return std::nullopt;
 
@@ -63,13 +64,14 @@ Result<std::optional<Batch>> SpoolReader::next() {
         if (row.whole) {
             batch.id = id;
             batch.created_unix_nanos = row.head.created_unix_nanos;
-            batch.payload.assign(row.payload.begin(), row.payload.end());
+            if (auto plain = decompressor_.unpack(row.payload)) batch.payload = std::move(*plain);
             if (auto messages = parse_payload(batch.payload); messages && messages->size() == row.head.events)
                 batch.messages = std::move(*messages);
         }
         const bool good = !batch.messages.empty();
-        // The appender may evict it right now; whoever moves the mark has it.
-        if (!take(claimed, {id, batch.messages.size(), good ? batch.payload.size() : 0, !good})) continue;
+        // The appender may evict or merge it right now; whoever moves the mark has it.
+        const Taken taken{id, batch.messages.size(), good ? row.head.bytes : 0, !good};
+        if (!take(claimed, merges, taken)) continue;
         if (good) return batch;
         advance();
     }
@@ -86,8 +88,9 @@ SqlResult<bool> SpoolReader::in_place(const Row& row, uint64_t claimed) {
     return !*found || query.integer(0) <= claimed;
 }
 
-bool SpoolReader::take(uint64_t claimed, const Taken& batch) {
+bool SpoolReader::take(uint64_t claimed, uint64_t merges, const Taken& batch) {
     MutexLock lock(shared_->mutex);
+    if (shared_->merges != merges) return false;
     if (!shared_->claimed.compare_exchange_strong(claimed, batch.id)) return false;
     if (batch.released) shared_->damaged.push_back(batch.id);
     shared_->reading.taken_events += batch.events;

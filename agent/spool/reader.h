@@ -8,6 +8,7 @@
 
 #include "agent/base/error.h"
 #include "agent/spool/batch.h"
+#include "agent/spool/compression.h"
 #include "agent/spool/database.h"
 #include "agent/spool/schema.h"
 #include "agent/spool/shared.h"
@@ -44,13 +45,14 @@ private:
     SqlResult<> attach();
     std::unexpected<Error> failed(const SqlError& error);
     SqlResult<bool> in_place(const Row& row, uint64_t claimed);
-    bool take(uint64_t claimed, const Taken& batch);
+    bool take(uint64_t claimed, uint64_t merges, const Taken& batch);
     void advance();
 
     std::shared_ptr<Shared> shared_;
     Database database_;
     Statement select_;  // the first row after an id
     Statement before_;  // the id of the last row before one
+    Decompressor decompressor_;
     uint32_t generation_ = 0;
     std::deque<Taken> taken_;   // by id; the front is not released
     uint64_t taken_bytes_ = 0;  // not released

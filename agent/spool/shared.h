@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,15 @@ struct Reading {
     uint64_t released_bytes = 0;
     uint64_t taken_events = 0;  // of the batches that it took beyond it, without damaged ones
     uint64_t taken_bytes = 0;
+};
+
+// Batches that wait, made into one by the spool-sync thread, for the appender to put in their place.
+struct Merged {
+    uint64_t first_id = 0;
+    uint64_t last_id = 0;             // the new batch's id too
+    uint64_t created_unix_nanos = 0;  // of the last one
+    uint64_t events = 0;
+    std::string payload;
 };
 
 // All that the threads of a spool share, besides the file.
@@ -42,13 +52,20 @@ struct Shared {
     // Whose turn it is to write or replace the file. The appender only tries it, so that it never waits.
     Mutex turn;
 
+    // Counts what was merged: a row that was read before may stand for less than the one in its place now.
+    // Changes under `mutex`.
+    std::atomic<uint64_t> merges = 0;
+
+    Fd sync_wake;  // eventfd: something for the spool-sync thread to do
     Counter commits;
+    Counter synced;     // of the commits: a power cut does not take them
     Counter log_pages;  // in the write-ahead log
 
     // Held for moments only, but while the appender replaces the file.
     Mutex mutex;
     Reading reading GUARDED_BY(mutex);
     std::vector<uint64_t> damaged GUARDED_BY(mutex);  // reader → appender: batches to set aside
+    std::deque<Merged> merged GUARDED_BY(mutex);      // spool-sync → appender
     std::string trouble GUARDED_BY(mutex);            // checkpointer → appender: what failed
 };
 

@@ -7,25 +7,18 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <filesystem>
 #include <limits>
 #include <utility>
 
+#include "agent/base/clock.h"
 #include "agent/spool/lock.h"
 #include "agent/spool/schema.h"
 
 namespace tcptrail::spool {
 namespace {
 
-constexpr size_t max_batch_bytes = 1u << 20;         // what one damaged batch costs at most
-constexpr uint64_t max_memory_bytes = 16u << 20;     // of batches that the disk does not take
-constexpr uint64_t max_evicted_at_once = 64u << 20;  // bytes: one transaction must not take long
-
-uint64_t unix_nanos() {
-    auto now = std::chrono::system_clock::now().time_since_epoch();
-    return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
-}
+constexpr size_t max_marks_to_sync = 64;
 
 // 0: no rows, where none are expected.
 SqlResult<uint64_t> highest_id(Database& database, bool expected) {
@@ -57,11 +50,12 @@ Result<std::unique_ptr<Spool>> Spool::open(const Options& options) {
     shared.path = directory / "spool.db";
     shared.lock = std::move(*lock);
     shared.wake.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!shared.wake.valid()) return fail_errno("cannot make an eventfd", errno);
+    shared.sync_wake.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!shared.wake.valid() || !shared.sync_wake.valid()) return fail_errno("cannot make an eventfd", errno);
     shared.max_taken_bytes = options.max_bytes / 2;
 
     if (auto done = spool->attach(false); !done) return std::unexpected(done.error());
-    auto checkpointer = Checkpointer::start(spool->shared_);
+    auto checkpointer = Checkpointer::start(spool->shared_, options.sync);
     if (!checkpointer) return std::unexpected(checkpointer.error());
     spool->checkpointer_ = std::move(*checkpointer);
     return spool;
@@ -117,7 +111,7 @@ SqlResult<> Spool::recount(Totals& totals, const Reading& reading) {
     uint64_t events = reading.taken_events + reading.released_events - ledger_.reading.released_events;
     uint64_t bytes = reading.taken_bytes + reading.released_bytes - ledger_.reading.released_bytes;
     std::vector<Range> own = evicting_;
-    own.push_back({shared_->claimed + 1, std::numeric_limits<int64_t>::max()});
+    own.push_back({shared_->claimed + 1, std::numeric_limits<int64_t>::max(), &Totals::events});
     for (const Range& ids : own) {
         Query sum(statements_.sum, ids.first, ids.last);
         if (auto row = sum.step(); !row) return std::unexpected(row.error());
@@ -156,7 +150,7 @@ SqlResult<Totals> Spool::open_file() {
         {statements_.rollback, "ROLLBACK"},
         {statements_.insert, insert_into_batch},
         {statements_.remove, remove.c_str()},
-        {statements_.unclaimed, "SELECT id, bytes FROM batch WHERE id > ?1 ORDER BY id"},
+        {statements_.unclaimed, "SELECT id, bytes, created_unix_nanos FROM batch WHERE id > ?1 ORDER BY id"},
         {statements_.sum, "SELECT sum(events), sum(bytes) FROM batch WHERE id BETWEEN ?1 AND ?2"},
         {statements_.totals, update_totals},
         {statements_.mark, update_mark},
@@ -198,7 +192,7 @@ Result<> Spool::maintain() {
 
 void Spool::seal(PayloadBuilder& builder) {
     const uint32_t events = builder.events();
-    pending_.push_back({++last_id_, unix_nanos(), events, builder.take()});
+    pending_.push_back({++last_id_, unix_nanos(), events, compressor_.pack(builder.take())});
     pending_bytes_ += pending_.back().payload.size();
     pending_events_ += events;
 }
@@ -212,13 +206,16 @@ Result<> Spool::flush() {
         auto written = write(ledger);
         if (written) {
             settle(ledger);
-        } else {
+            written = merge();
+        }
+        if (!written) {
             (void)Query(statements_.rollback).run();
             if (written.error().corrupt()) shared_->corrupt = true;
             done = written.error().within("cannot write to the spool " + shared_->path);
         }
         shared_->turn.unlock();
     }
+    note_durable();
     bound_memory();
     publish();
     if (!done) return done;
@@ -228,123 +225,41 @@ Result<> Spool::flush() {
     return fail(std::exchange(shared_->trouble, {}));
 }
 
-bool Spool::idle() {
-    MutexLock lock(shared_->mutex);
-    return settled() && evicting_.empty() && damaged_ids_.empty() && shared_->damaged.empty() &&
-           shared_->reading.released_through == ledger_.reading.released_through && dropped_ == 0 &&
-           ledger_.totals.bytes <= options_.max_bytes;
-}
-
-// One transaction. On an error the caller rolls back, and nothing has changed but what is remembered to be
-// evicted or damaged: that is done by the next one.
-SqlResult<> Spool::write(Ledger& ledger) {
-    if (auto done = Query(statements_.begin).run(); !done) return done;
-
-    bool all_taken = false;
-    {
-        MutexLock lock(shared_->mutex);
-        ledger.reading = shared_->reading;
-        all_taken = shared_->claimed >= shared_->appended_through;
-        damaged_ids_.insert(damaged_ids_.end(), shared_->damaged.begin(), shared_->damaged.end());
-        shared_->damaged.clear();
-    }
-    // The lost ones first: the released ones are a range that they may lie in.
-    for (uint64_t id : damaged_ids_)
-        if (auto done = remove_lost({id, id}, ledger, &Totals::damaged); !done) return done;
-    for (Range ids : evicting_)
-        if (auto done = remove_lost(ids, ledger, &Totals::evicted); !done) return done;
-    if (auto done = remove_released(ledger); !done) return done;
-
-    for (const Pending& batch : pending_) {
-        const RowHead head{batch.id, batch.created_unix_nanos, batch.events, batch.payload.size()};
-        if (auto done = insert_row(statements_.insert, head, batch.payload); !done) return done;
-        ledger.totals.in += batch.events;
-        ledger.totals.events += batch.events;
-        ledger.totals.bytes += head.bytes;
-        ledger.totals.last_id = batch.id;
-    }
-    if (auto done = evict(ledger); !done) return done;
-
-    // When all is taken and done with, nothing can be left: what seems to be is on pages that are damaged.
-    if (pending_.empty() && all_taken && ledger.reading.taken_events == 0) {
-        ledger.totals.leave(&Totals::damaged, ledger.totals.events);
-        ledger.totals.bytes = 0;
-    }
-    ledger.totals.in += dropped_;
-    ledger.totals.memory_full += dropped_;
-    if (auto done = write_totals(statements_.totals, ledger.totals); !done) return done;
-    if (mark_waits_)
-        if (auto done = write_mark(statements_.mark, mark_); !done) return done;
-    return Query(statements_.commit).run();
-}
-
-// What was delivered is counted by the reader, which has seen the messages; the rows only go.
-SqlResult<> Spool::remove_released(Ledger& ledger) {
-    const Reading& now = ledger.reading;
-    if (now.released_through == ledger_.reading.released_through) return {};
-    ledger.totals.leave(&Totals::released, now.released_events - ledger_.reading.released_events);
-    ledger.totals.bytes -= std::min(now.released_bytes - ledger_.reading.released_bytes, ledger.totals.bytes);
-    return Query(statements_.remove, uint64_t{0}, now.released_through).run();
-}
-
-SqlResult<> Spool::remove_lost(Range ids, Ledger& ledger, uint64_t Totals::* account) {
-    Query removed(statements_.remove, ids.first, ids.last);
-    for (;;) {
-        auto row = removed.step();
-        if (!row) return std::unexpected(row.error());
-        if (!*row) return {};
-        const Row gone = read_head(removed);
-        // A damaged head may tell any number; what it stood for is found out when the spool is empty.
-        if (!gone.head_whole) continue;
-        ledger.totals.leave(account, gone.head.events);
-        ledger.totals.bytes -= std::min(gone.head.bytes, ledger.totals.bytes);
-    }
-}
-
-// Claims as many of the oldest batches as are too many, and deletes them. Those that the reader has are
-// passed over: Kafka may hold them already.
-SqlResult<> Spool::evict(Ledger& ledger) {
-    while (ledger.totals.bytes > options_.max_bytes) {
-        const uint64_t excess = std::min(ledger.totals.bytes - options_.max_bytes, max_evicted_at_once);
-        uint64_t claimed = shared_->claimed;
-        Range victims{claimed + 1, claimed};
-        {
-            Query unclaimed(statements_.unclaimed, claimed);
-            for (uint64_t bytes = 0; bytes < excess; bytes += unclaimed.integer(1)) {
-                auto row = unclaimed.step();
-                if (!row) return std::unexpected(row.error());
-                if (!*row) break;
-                victims.last = unclaimed.integer(0);
-            }
-        }
-        if (victims.last == claimed) return {};
-        if (!shared_->claimed.compare_exchange_strong(claimed, victims.last)) continue;
-        evicting_.push_back(victims);
-        return remove_lost(victims, ledger, &Totals::evicted);
-    }
-    return {};
-}
-
 void Spool::settle(const Ledger& ledger) {
     ledger_ = ledger;
     dropped_ = 0;
     evicting_.clear();
     damaged_ids_.clear();
     shared_->commits.add();
-    committed_mark_ = mark_;
+    marks_to_sync_.emplace_back(shared_->commits.get(), mark_);
+    // A disk that takes long: the marks between are not missed.
+    if (marks_to_sync_.size() > max_marks_to_sync) marks_to_sync_.erase(marks_to_sync_.end() - 2);
     mark_waits_ = false;
+    const uint64_t one = 1;
+    if (options_.sync == Sync::full) (void)!::write(shared_->sync_wake.get(), &one, sizeof(one));
     if (pending_.empty()) return;
     shared_->appended_through = pending_.back().id;
     pending_.clear();
     pending_bytes_ = 0;
     pending_events_ = 0;
-    const uint64_t one = 1;
     // It can fail only when the reader has long been due to wake.
     (void)!::write(shared_->wake.get(), &one, sizeof(one));
 }
 
+// What is committed is safe from the end of the process; from a power cut only what is synced.
+void Spool::note_durable() {
+    const uint64_t durable = options_.sync == Sync::full ? shared_->synced.get() : shared_->commits.get();
+    for (; !marks_to_sync_.empty() && marks_to_sync_.front().first <= durable; marks_to_sync_.pop_front())
+        committed_mark_ = std::move(marks_to_sync_.front().second);
+}
+
+bool Spool::settled() const {
+    const bool durable = options_.sync == Sync::normal || shared_->synced.get() >= shared_->commits.get();
+    return pending_.empty() && !mark_waits_ && durable;
+}
+
 void Spool::bound_memory() {
-    while (pending_bytes_ > max_memory_bytes) {
+    while (pending_bytes_ > options_.memory_bytes) {
         const Pending& oldest = pending_.front();
         dropped_ += oldest.events;
         pending_events_ -= oldest.events;

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/base/counter.h"
@@ -17,6 +18,7 @@
 #include "agent/encode/message.h"
 #include "agent/spool/batch.h"
 #include "agent/spool/checkpointer.h"
+#include "agent/spool/compression.h"
 #include "agent/spool/database.h"
 #include "agent/spool/options.h"
 #include "agent/spool/reader.h"
@@ -58,10 +60,12 @@ public:
     // dropped.
     Result<> append(std::span<const Message> messages, std::string_view mark);
 
-    // The mark of what is committed in the file; what the file had, after open(); empty: none.
+    // The mark of what is committed in the file; what the file had, after open(); empty: none. With
+    // Sync::full it is told only once it is durable: it moves on by append() and maintain().
     const std::string& committed_mark() const { return committed_mark_; }
-    // Nothing waits in memory: all that was appended, and its mark, is committed.
-    bool settled() const { return pending_.empty() && !mark_waits_; }
+    // Nothing waits in memory: all that was appended, and its mark, is committed; with Sync::full, and
+    // durable.
+    bool settled() const;
 
     // Deletes what was released, evicts, and writes what waits in memory. To be called at least once a
     // second; does nothing when there is nothing to do.
@@ -89,6 +93,7 @@ private:
     struct Range {
         uint64_t first;
         uint64_t last;
+        uint64_t Totals::* account;  // what the events in it are counted as
     };
     struct Statements {
         Statement begin, commit, rollback, insert, remove, unclaimed, sum, totals, mark;
@@ -104,8 +109,15 @@ private:
     Result<> flush();
     SqlResult<> write(Ledger& ledger);
     SqlResult<> remove_released(Ledger& ledger);
-    SqlResult<> remove_lost(Range ids, Ledger& ledger, uint64_t Totals::* account);
+    SqlResult<> remove_lost(Range ids, Ledger& ledger);
     SqlResult<> evict(Ledger& ledger);
+    SqlResult<> expire(Ledger& ledger);
+    SqlResult<Range> oldest(uint64_t Totals::* account, uint64_t bytes, uint64_t created_before);
+    SqlResult<bool> take_back(Range victims, Ledger& ledger);
+    bool expiry_due() const;
+    SqlResult<> merge();
+    SqlResult<> replace(const Merged& merged);
+    void note_durable();
     void settle(const Ledger& ledger);
     void bound_memory();
     void publish();
@@ -123,11 +135,14 @@ private:
     std::deque<Pending> pending_;  // oldest first
     uint64_t pending_bytes_ = 0;
     uint64_t pending_events_ = 0;
+    Compressor compressor_{fast_level};
     std::string mark_;  // the newest
     std::string committed_mark_;
-    bool mark_waits_ = false;            // mark_ is to be written
-    std::vector<Range> evicting_;        // claimed to be evicted, not deleted yet
-    std::vector<uint64_t> damaged_ids_;  // told by the reader, not deleted yet
+    bool mark_waits_ = false;                                     // mark_ is to be written
+    std::deque<std::pair<uint64_t, std::string>> marks_to_sync_;  // by commit; with Sync::full
+    uint64_t next_expiry_ns_ = 0;                                 // CLOCK_MONOTONIC
+    std::vector<Range> evicting_;                                 // claimed to be removed, not deleted yet
+    std::vector<uint64_t> damaged_ids_;                           // told by the reader, not deleted yet
 
     uint64_t found_ = 0;
     uint64_t dropped_ = 0;  // from memory, not in the ledger yet

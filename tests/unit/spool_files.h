@@ -53,7 +53,11 @@ inline std::vector<Message> messages(int first, int count, size_t value_bytes = 
     std::vector<Message> list;
     for (int i = first; i < first + count; i++) {
         std::string value = "value " + std::to_string(i) + " ";
-        value.resize(std::max(value.size(), value_bytes), static_cast<char>('a' + i % 26));
+        // What cannot be compressed, so that sizes are what they are here.
+        for (uint32_t noise = static_cast<uint32_t>(i) + 1; value.size() < value_bytes;) {
+            noise = noise * 1664525 + 1013904223;
+            value.push_back(static_cast<char>(noise >> 24));
+        }
         list.push_back({i % 7 == 0 ? Topic::agents : Topic::connections, "key " + std::to_string(i), value});
     }
     return list;

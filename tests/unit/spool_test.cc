@@ -471,7 +471,7 @@ public:
         PayloadBuilder builder;
         for (const Message& message : list)
             builder.add(message);
-        const uint64_t bytes = builder.bytes();
+        const uint64_t bytes = Compressor(fast_level).pack(builder.take()).size();
         in += list.size();
         transaction();
         stored_.push_back({list, bytes});

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What Spool does to the file.
+#include <algorithm>
+#include <limits>
+
+#include "agent/base/clock.h"
+#include "agent/spool/schema.h"
+#include "agent/spool/spool.h"
+
+namespace tcptrail::spool {
+namespace {
+
+constexpr uint64_t max_removed_at_once = 64u << 20;  // bytes: one transaction must not take long
+constexpr uint64_t expiry_interval_ns = 1'000'000'000;
+constexpr uint64_t nanos_per_hour = 3'600'000'000'000;
+constexpr uint64_t whenever = std::numeric_limits<uint64_t>::max();
+
+}  // namespace
+
+bool Spool::idle() {
+    MutexLock lock(shared_->mutex);
+    return pending_.empty() && !mark_waits_ && shared_->merged.empty() && !expiry_due() &&
+           evicting_.empty() && damaged_ids_.empty() && shared_->damaged.empty() &&
+           shared_->reading.released_through == ledger_.reading.released_through && dropped_ == 0 &&
+           ledger_.totals.bytes <= options_.max_bytes;
+}
+
+// One transaction. On an error the caller rolls back, and nothing has changed but what is remembered to be
+// evicted or damaged: that is done by the next one.
+SqlResult<> Spool::write(Ledger& ledger) {
+    if (auto done = Query(statements_.begin).run(); !done) return done;
+
+    bool all_taken = false;
+    {
+        MutexLock lock(shared_->mutex);
+        ledger.reading = shared_->reading;
+        all_taken = shared_->claimed >= shared_->appended_through;
+        damaged_ids_.insert(damaged_ids_.end(), shared_->damaged.begin(), shared_->damaged.end());
+        shared_->damaged.clear();
+    }
+    // The lost ones first: the released ones are a range that they may lie in.
+    for (uint64_t id : damaged_ids_)
+        if (auto done = remove_lost({id, id, &Totals::damaged}, ledger); !done) return done;
+    for (Range ids : evicting_)
+        if (auto done = remove_lost(ids, ledger); !done) return done;
+    if (auto done = remove_released(ledger); !done) return done;
+
+    for (const Pending& batch : pending_) {
+        const RowHead head{batch.id, batch.created_unix_nanos, batch.events, batch.payload.size()};
+        if (auto done = insert_row(statements_.insert, head, batch.payload); !done) return done;
+        ledger.totals.in += batch.events;
+        ledger.totals.events += batch.events;
+        ledger.totals.bytes += head.bytes;
+        ledger.totals.last_id = batch.id;
+    }
+    if (auto done = expire(ledger); !done) return done;
+    if (auto done = evict(ledger); !done) return done;
+
+    // When all is taken and done with, nothing can be left: what seems to be is on pages that are damaged.
+    if (pending_.empty() && all_taken && ledger.reading.taken_events == 0) {
+        ledger.totals.leave(&Totals::damaged, ledger.totals.events);
+        ledger.totals.bytes = 0;
+    }
+    ledger.totals.in += dropped_;
+    ledger.totals.memory_full += dropped_;
+    if (auto done = write_totals(statements_.totals, ledger.totals); !done) return done;
+    if (mark_waits_)
+        if (auto done = write_mark(statements_.mark, mark_); !done) return done;
+    return Query(statements_.commit).run();
+}
+
+// What was delivered is counted by the reader, which has seen the messages; the rows only go.
+SqlResult<> Spool::remove_released(Ledger& ledger) {
+    const Reading& now = ledger.reading;
+    if (now.released_through == ledger_.reading.released_through) return {};
+    ledger.totals.leave(&Totals::released, now.released_events - ledger_.reading.released_events);
+    ledger.totals.bytes -= std::min(now.released_bytes - ledger_.reading.released_bytes, ledger.totals.bytes);
+    return Query(statements_.remove, uint64_t{0}, now.released_through).run();
+}
+
+SqlResult<> Spool::remove_lost(Range ids, Ledger& ledger) {
+    Query removed(statements_.remove, ids.first, ids.last);
+    for (;;) {
+        auto row = removed.step();
+        if (!row) return std::unexpected(row.error());
+        if (!*row) return {};
+        const Row gone = read_head(removed);
+        // A damaged head may tell any number; what it stood for is found out when the spool is empty.
+        if (!gone.head_whole) continue;
+        ledger.totals.leave(ids.account, gone.head.events);
+        ledger.totals.bytes -= std::min(gone.head.bytes, ledger.totals.bytes);
+    }
+}
+
+// As many of the oldest batches as have at least `bytes`, of those that were created before: none of those
+// that the reader has.
+SqlResult<Spool::Range> Spool::oldest(uint64_t Totals::* account, uint64_t bytes, uint64_t created_before) {
+    const uint64_t claimed = shared_->claimed;
+    Range range{claimed + 1, claimed, account};
+    Query unclaimed(statements_.unclaimed, claimed);
+    for (uint64_t sum = 0; sum < std::min(bytes, max_removed_at_once); sum += unclaimed.integer(1)) {
+        auto row = unclaimed.step();
+        if (!row) return std::unexpected(row.error());
+        if (!*row || (created_before != whenever && unclaimed.integer(2) >= created_before)) break;
+        range.last = unclaimed.integer(0);
+    }
+    return range;
+}
+
+// Claims batches and deletes them; false: the reader was faster. What it has is passed over: Kafka may hold
+// it already.
+SqlResult<bool> Spool::take_back(Range victims, Ledger& ledger) {
+    uint64_t claimed = victims.first - 1;
+    if (!shared_->claimed.compare_exchange_strong(claimed, victims.last)) return false;
+    evicting_.push_back(victims);
+    if (auto done = remove_lost(victims, ledger); !done) return std::unexpected(done.error());
+    return true;
+}
+
+SqlResult<> Spool::evict(Ledger& ledger) {
+    while (ledger.totals.bytes > options_.max_bytes) {
+        auto victims = oldest(&Totals::evicted, ledger.totals.bytes - options_.max_bytes, whenever);
+        if (!victims) return std::unexpected(victims.error());
+        if (victims->last < victims->first) return {};
+        auto taken = take_back(*victims, ledger);
+        if (!taken) return std::unexpected(taken.error());
+        if (*taken) return {};
+    }
+    return {};
+}
+
+bool Spool::expiry_due() const {
+    return options_.max_age_hours > 0 && ledger_.totals.events > 0 && monotonic_nanos() >= next_expiry_ns_;
+}
+
+SqlResult<> Spool::expire(Ledger& ledger) {
+    if (!expiry_due()) return {};
+    next_expiry_ns_ = monotonic_nanos() + expiry_interval_ns;
+    const uint64_t age = options_.max_age_hours * nanos_per_hour;
+    const uint64_t now = unix_nanos();
+    if (now <= age) return {};
+    auto victims = oldest(&Totals::expired, std::numeric_limits<uint64_t>::max(), now - age);
+    if (!victims) return std::unexpected(victims.error());
+    if (victims->last < victims->first) return {};
+    // There may be more than one transaction removes: the rest with the next.
+    next_expiry_ns_ = 0;
+    auto taken = take_back(*victims, ledger);
+    return taken ? SqlResult<>() : std::unexpected(taken.error());
+}
+
+// Puts merged batches in the place of what they were made of. What is in the way, such as a reader that has
+// come there, costs only the gain.
+SqlResult<> Spool::merge() {
+    MutexLock lock(shared_->mutex);
+    for (; !shared_->merged.empty(); shared_->merged.pop_front()) {
+        const Merged& merged = shared_->merged.front();
+        // The reader does not move on as long as we hold the lock.
+        if (shared_->claimed >= merged.first_id) continue;
+        if (auto done = replace(merged); !done) {
+            shared_->merged.clear();
+            return done;
+        }
+        shared_->merges++;
+        shared_->commits.add();
+    }
+    return {};
+}
+
+SqlResult<> Spool::replace(const Merged& merged) {
+    if (auto done = Query(statements_.begin).run(); !done) return done;
+    uint64_t events = 0;
+    uint64_t bytes = 0;
+    {
+        Query removed(statements_.remove, merged.first_id, merged.last_id);
+        for (;;) {
+            auto row = removed.step();
+            if (!row) return std::unexpected(row.error());
+            if (!*row) break;
+            const Row gone = read_head(removed);
+            events += gone.head.events;
+            bytes += gone.head.bytes;
+        }
+    }
+    // Not those that it was made of: damage, or another's hand.
+    if (events != merged.events) return Query(statements_.rollback).run();
+    const RowHead head{merged.last_id, merged.created_unix_nanos, merged.events, merged.payload.size()};
+    if (auto done = insert_row(statements_.insert, head, merged.payload); !done) return done;
+    Totals totals = ledger_.totals;
+    totals.bytes = totals.bytes - std::min(bytes, totals.bytes) + head.bytes;
+    if (auto done = write_totals(statements_.totals, totals); !done) return done;
+    if (auto done = Query(statements_.commit).run(); !done) return done;
+    ledger_.totals = totals;
+    return {};
+}
+
+}  // namespace tcptrail::spool
