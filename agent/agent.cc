@@ -129,7 +129,10 @@ Result<> Agent::listen(EventLoop& loop) {
     if (!has_kafka()) return result;
     every(heartbeat_interval, [this] { heartbeat(); });
     every(maintenance_interval, [this] { pipeline_->keep(); });
-    every(watch_interval, [this] { watch_kafka(); });
+    every(watch_interval, [this] {
+        watch_kafka();
+        watch_spool();
+    });
     every(std::chrono::seconds(config_.report_interval_secs), [this] { report(v1::REPORT_REASON_PERIODIC); });
     return result;
 }
@@ -199,6 +202,16 @@ void Agent::watch_kafka() {
         log_info("Kafka acknowledges again");
     else
         log_error("Kafka: " + kafka_problem_ + "; events are kept in " + config_.spool.directory);
+}
+
+void Agent::watch_spool() {
+    const std::string problem = spool_->stats().problem;
+    if (problem.empty() == spool_problem_.empty()) return;
+    spool_problem_ = problem;
+    if (problem.empty())
+        log_info("spool: events are stored on the disk again");
+    else
+        log_error("spool: " + problem + "; events are kept in memory, and delivered from there");
 }
 
 void Agent::stop() {

@@ -44,6 +44,7 @@ private:
     void heartbeat();
     void report(v1::ReportReason reason);
     void watch_kafka();
+    void watch_spool();
     void stop();
 
     const Config& config_;
@@ -59,6 +60,7 @@ private:
     std::vector<Message> messages_;  // of this drain, not in the spool yet
 
     std::string kafka_problem_;  // as it was logged last
+    std::string spool_problem_;  // the same
     LogLimiter spool_errors_;
     LogLimiter capture_errors_;
 };

@@ -183,6 +183,7 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStat
     report.set_ring_used_bytes(capture.ring_used_bytes());
     report.set_spool_bytes(spool.held_bytes);
     report.set_spool_events(spool.held);
+    report.set_spool_problem(encode::repaired_utf8(spool.problem));
     report.mutable_kafka()->set_queued(transmit.queued);
     report.mutable_kafka()->set_acknowledged(transmit.acknowledged);
     report.mutable_kafka()->set_failed(transmit.failed);

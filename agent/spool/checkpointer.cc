@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,7 +26,6 @@ constexpr auto merge_interval = std::chrono::milliseconds(20);
 
 Result<std::unique_ptr<Checkpointer>> Checkpointer::start(std::shared_ptr<Shared> shared, Sync sync) {
     std::unique_ptr<Checkpointer> checkpointer(new Checkpointer(std::move(shared), sync));
-    if (auto done = checkpointer->attach(); !done) return std::unexpected(done.error());
     auto thread = start_thread("spool-sync",
                                [self = checkpointer.get()](const std::stop_token& stop) { self->run(stop); });
     if (!thread) return std::unexpected(thread.error());
@@ -49,6 +49,9 @@ void Checkpointer::run(const std::stop_token& stop) {
         const bool round = Clock::now() >= next_round;
         const bool last = stop.stop_requested();
         if (round) next_round = Clock::now() + sync_interval;
+        // There is no file yet.
+        if (shared_->generation == 0) continue;
+        if (round) look_for_file();
         Result<> done = shared_->generation == generation_ ? Result<>() : attach();
         const uint64_t commits = shared_->commits.get();
         if (done && commits != durable && (round || last || sync_ == Sync::full)) {
@@ -63,6 +66,14 @@ void Checkpointer::run(const std::stop_token& stop) {
             shared_->trouble = done.error().message;
         }
     }
+}
+
+// What is written to a file without a name is gone with the process.
+void Checkpointer::look_for_file() {
+    struct stat status{};
+    const bool there = stat(shared_->path.c_str(), &status) == 0;
+    if (!there && errno != ENOENT && errno != ENOTDIR) return;
+    if (!there || status.st_ino != shared_->inode) shared_->vanished = true;
 }
 
 void Checkpointer::wait(std::chrono::steady_clock::time_point until) {
@@ -88,7 +99,8 @@ Result<> Checkpointer::compact() {
 
 Result<> Checkpointer::check(SqlResult<> done, const char* what) {
     if (done) return {};
-    if (done.error().corrupt() && shared_->generation == generation_) shared_->corrupt = true;
+    if ((done.error().corrupt() || done.error().sync_failed()) && shared_->generation == generation_)
+        shared_->corrupt = true;
     return done.error().within(std::string(what) + " " + shared_->path);
 }
 
@@ -109,7 +121,12 @@ Result<> Checkpointer::sync_log() {
     const std::string path = shared_->path + "-wal";
     Fd log(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!log.valid()) return errno == ENOENT ? Result<>() : fail_errno("cannot open " + path, errno);
-    if (fdatasync(log.get()) != 0) return fail_errno("cannot sync " + path, errno);
+    if (fdatasync(log.get()) != 0) {
+        // The kernel has dropped what it could not write, and will not say so again: to sync once more proves
+        // nothing.
+        shared_->corrupt = true;
+        return fail_errno("cannot sync " + path, errno);
+    }
     return {};
 }
 

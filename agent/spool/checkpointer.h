@@ -26,6 +26,7 @@ private:
     Checkpointer(std::shared_ptr<Shared> shared, Sync sync)
         : shared_(std::move(shared)), sync_(sync), compactor_(shared_) {}
     void run(const std::stop_token& stop);
+    void look_for_file();
     void wait(std::chrono::steady_clock::time_point until);
     Result<> make_durable();
     Result<> compact();

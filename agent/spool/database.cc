@@ -44,6 +44,10 @@ bool SqlError::corrupt() const {
     }
 }
 
+bool SqlError::sync_failed() const {
+    return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC;
+}
+
 bool SqlError::busy() const {
     return (code & 0xff) == SQLITE_BUSY;
 }

@@ -26,6 +26,8 @@ struct SqlError {
 
     // The file is broken or is no spool: trying again cannot help.
     bool corrupt() const;
+    // What was written may not be on the disk, and will not be by trying again.
+    bool sync_failed() const;
     // Another connection is writing.
     bool busy() const;
     std::unexpected<Error> within(const std::string& context) const;

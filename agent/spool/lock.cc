@@ -12,6 +12,14 @@
 namespace tcptrail::spool {
 namespace {
 
+// A path that leads through a file, or is one, does not become a directory by itself.
+std::unexpected<Error> of_disk(const std::string& what, int number) {
+    auto problem = fail_errno(what, number);
+    const bool wrong = number == ENOTDIR || number == ELOOP || number == ENAMETOOLONG || number == EEXIST;
+    problem.error().code = wrong ? ExitCode::configuration : ExitCode::unavailable;
+    return problem;
+}
+
 Result<> make_directory(const std::string& directory) {
     namespace fs = std::filesystem;
     std::error_code problem;
@@ -19,7 +27,7 @@ Result<> make_directory(const std::string& directory) {
         // The events tell who talks to whom: not for everyone on the host.
         fs::permissions(directory, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec,
                         problem);
-    if (problem) return fail_errno("cannot make the spool's directory " + directory, problem.value());
+    if (problem) return of_disk("cannot make the spool's directory " + directory, problem.value());
     return {};
 }
 
@@ -40,9 +48,11 @@ Result<Fd> lock_directory(const std::string& directory) {
 
     const std::string path = directory + "/lock";
     Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
-    if (!fd.valid()) return fail_errno("cannot open " + path, errno);
+    // On a disk that is read-only the lock of an earlier run does.
+    if (!fd.valid() && errno == EROFS) fd.reset(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!fd.valid()) return of_disk("cannot open " + path, errno);
     if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK) return fail_errno("cannot lock " + path, errno);
+        if (errno != EWOULDBLOCK) return of_disk("cannot lock " + path, errno);
         return fail(fmt::format("spool {} is in use by {}: one agent owns it at a time", directory,
                                 holder(fd.get())));
     }

@@ -10,7 +10,7 @@ namespace tcptrail::spool {
 
 // Makes `directory` where it is missing (0750) and takes the lock on <directory>/lock, so that one
 // process owns what lies in it. The lock ends with the descriptor, however the process ends. The error
-// names the process that holds it.
+// names the process that holds it; one of the disk, which may pass, has ExitCode::unavailable.
 Result<Fd> lock_directory(const std::string& directory);
 
 }  // namespace tcptrail::spool

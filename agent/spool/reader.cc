@@ -9,7 +9,6 @@ namespace tcptrail::spool {
 
 Result<std::unique_ptr<SpoolReader>> SpoolReader::open(std::shared_ptr<Shared> shared) {
     std::unique_ptr<SpoolReader> reader(new SpoolReader(std::move(shared)));
-    if (auto done = reader->attach(); !done) return reader->failed(done.error());
     return reader;
 }
 
@@ -39,7 +38,27 @@ std::unexpected<Error> SpoolReader::failed(const SqlError& error) {
 }
 
 Result<std::optional<Batch>> SpoolReader::next() {
+    auto batch = next_in_file();
+    if (batch && *batch) return batch;
+    // Also when the file cannot be read: what is in it comes when it can be again.
+    if (auto other = next_in_memory()) return other;
+    return batch;
+}
+
+std::optional<Batch> SpoolReader::next_in_memory() {
+    auto taken = shared_->memory.take(shared_->max_taken_memory);
+    if (!taken) return std::nullopt;
+    Batch batch;
+    batch.id = taken->id;
+    batch.created_unix_nanos = taken->batch.created_unix_nanos;
+    if (auto plain = decompressor_.unpack(taken->batch.payload)) batch.payload = std::move(*plain);
+    if (auto messages = parse_payload(batch.payload)) batch.messages = std::move(*messages);
+    return batch;
+}
+
+Result<std::optional<Batch>> SpoolReader::next_in_file() {
     for (;;) {
+        if (shared_->generation == 0) return std::nullopt;
         if (!select_.get() || shared_->generation != generation_)
             if (auto done = attach(); !done) return failed(done.error());
         if (taken_bytes_ >= shared_->max_taken_bytes && taken_bytes_ > 0) return std::nullopt;
@@ -101,6 +120,10 @@ bool SpoolReader::take(uint64_t claimed, uint64_t merges, const Taken& batch) {
 }
 
 void SpoolReader::release(uint64_t id) {
+    if (id >= MemoryBuffer::first_id) {
+        shared_->memory.release(id);
+        return;
+    }
     auto found = std::lower_bound(taken_.begin(), taken_.end(), id,
                                   [](const Taken& taken, uint64_t wanted) { return taken.id < wanted; });
     if (found == taken_.end() || found->id != id || found->released) return;

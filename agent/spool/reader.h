@@ -22,12 +22,17 @@ public:
 
     // The oldest batch that nobody has taken, now taken by the caller: it stays in the spool, safe from
     // eviction, until it is released. Nothing: there is none, or the caller holds as much as it may (half
-    // of the spool's bound; one batch always). A damaged batch is told to the appender and passed over.
+    // of the spool's bound; one batch always). A damaged batch is told to the appender and passed over. While
+    // the disk does not take what is appended, batches come from memory once the file has no more that can be
+    // read.
     Result<std::optional<Batch>> next();
 
     // The caller is done with a batch; in any order. Deleted by the appender once all that was taken
     // before it is released too; until then a crash brings it back.
     void release(uint64_t id);
+
+    // What was taken from memory and not released waits for the disk again. At the end: before the Spool's.
+    void give_back() { shared_->memory.give_back(); }
 
     // Becomes readable when a batch was appended; stays so until its 8 bytes are read. Owned by the spool;
     // others may write to it to wake the reader's thread.
@@ -42,6 +47,8 @@ private:
     };
 
     explicit SpoolReader(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+    Result<std::optional<Batch>> next_in_file();
+    std::optional<Batch> next_in_memory();
     SqlResult<> attach();
     std::unexpected<Error> failed(const SqlError& error);
     SqlResult<bool> in_place(const Row& row, uint64_t claimed);

@@ -81,19 +81,17 @@ SqlResult<> copy_by_id(const Statement& from, Copy& copy) {
 
 }  // namespace
 
-SqlResult<Salvaged> salvage(const std::string& from, Database& store) {
+SqlResult<Salvaged> salvage(Database& from, Database& store) {
     Salvaged salvaged;
-    auto old = Database::open(from);
-    if (!old) return salvaged;
     // It lets SQLite read a file that is shorter than its header says.
-    (void)old->execute("PRAGMA writable_schema = ON");
-    auto format = old->value("PRAGMA user_version");
+    (void)from.execute("PRAGMA writable_schema = ON");
+    auto format = from.value("PRAGMA user_version");
     if (!format || *format < 1 || *format > format_version) return salvaged;
     Totals before;
-    if (auto totals = read_totals(*old)) before = *totals;
-    if (auto mark = read_mark(*old)) salvaged.mark = std::move(*mark);
-    auto all = old->prepare("SELECT * FROM batch");
-    auto from_id = old->prepare("SELECT * FROM batch WHERE id >= ?1 ORDER BY id LIMIT 1");
+    if (auto totals = read_totals(from)) before = *totals;
+    if (auto mark = read_mark(from)) salvaged.mark = std::move(*mark);
+    auto all = from.prepare("SELECT * FROM batch");
+    auto from_id = from.prepare("SELECT * FROM batch WHERE id >= ?1 ORDER BY id LIMIT 1");
     if (!all || !from_id) return salvaged;
 
     auto insert = store.prepare("INSERT OR IGNORE INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");

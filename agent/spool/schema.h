@@ -84,6 +84,6 @@ struct Salvaged {
 // Copies the batches that are whole, and the mark, from a file that was set aside into `store`, in one
 // transaction and with their ids, and writes the totals. Only a failure to write is an error; then nothing
 // was copied.
-SqlResult<Salvaged> salvage(const std::string& from, Database& store);
+SqlResult<Salvaged> salvage(Database& from, Database& store);
 
 }  // namespace tcptrail::spool

@@ -10,6 +10,7 @@
 #include "agent/base/counter.h"
 #include "agent/base/fd.h"
 #include "agent/base/mutex.h"
+#include "agent/spool/memory.h"
 
 namespace tcptrail::spool {
 
@@ -34,20 +35,27 @@ struct Merged {
 
 // All that the threads of a spool share, besides the file.
 struct Shared {
-    std::string path;              // of the database
-    Fd lock;                       // on its directory
-    Fd wake;                       // eventfd: something for the reader's thread to do
-    uint64_t max_taken_bytes = 0;  // how much the reader may hold unreleased
+    std::string path;               // of the database
+    Fd lock;                        // on its directory
+    Fd wake;                        // eventfd: something for the reader's thread to do
+    uint64_t max_taken_bytes = 0;   // how much the reader may hold unreleased
+    uint64_t max_taken_memory = 0;  // the same of what is in memory
 
     // Ids only grow. Batches up to `claimed` belong to whoever moved it there: the reader, to deliver them,
     // or the appender, to evict them. Moved by compare-and-swap only, so no batch has two owners.
     std::atomic<uint64_t> claimed = 0;
     std::atomic<uint64_t> appended_through = 0;  // appender: committed
 
+    MemoryBuffer memory;  // what is not in the file
+
     // The appender replaced the file: connections to the old one must be opened anew, under `turn`.
     std::atomic<uint32_t> generation = 0;
-    // Somebody met a page that cannot be read: the appender replaces the file.
+    // Somebody met a page that cannot be read, or a sync failed, after which nobody knows what is on the
+    // disk: the appender replaces the file.
     std::atomic<bool> corrupt = false;
+    // The file is no longer where it was: the appender makes another one.
+    std::atomic<bool> vanished = false;
+    std::atomic<uint64_t> inode = 0;  // of the file; 0: not open yet
 
     // Whose turn it is to write or replace the file. The appender only tries it, so that it never waits.
     Mutex turn;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +20,18 @@ namespace tcptrail::spool {
 namespace {
 
 constexpr size_t max_marks_to_sync = 64;
+constexpr uint64_t shortest_retry_delay_ns = 100'000'000;
+constexpr uint64_t longest_retry_delay_ns = 5'000'000'000;
+constexpr uint64_t longest_turn_ns = 200'000'000;
+
+// It may pass: the spool goes on in memory.
+std::unexpected<Error> unavailable(std::unexpected<Error> problem) {
+    problem.error().code = ExitCode::unavailable;
+    return problem;
+}
+std::unexpected<Error> unavailable(Error problem) {
+    return unavailable(std::unexpected(std::move(problem)));
+}
 
 // 0: no rows, where none are expected.
 SqlResult<uint64_t> highest_id(Database& database, bool expected) {
@@ -37,24 +50,22 @@ SqlResult<uint64_t> highest_id(Database& database, bool expected) {
 }  // namespace
 
 Result<std::unique_ptr<Spool>> Spool::open(const Options& options) {
+    if (!options.directory.starts_with('/'))
+        return fail("spool.directory: " + options.directory + " is not an absolute path",
+                    ExitCode::configuration);
     std::unique_ptr<Spool> spool(new Spool(options));
-    auto lock = lock_directory(options.directory);
-    if (!lock) return std::unexpected(lock.error());
-    std::error_code problem;
-    // A directory behind a symbolic link is as good as any; a file behind one is not.
-    auto directory = std::filesystem::canonical(options.directory, problem);
-    if (problem) return fail_errno("cannot find " + options.directory, problem.value());
-
     spool->shared_ = std::make_shared<Shared>();
     Shared& shared = *spool->shared_;
-    shared.path = directory / "spool.db";
-    shared.lock = std::move(*lock);
     shared.wake.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     shared.sync_wake.reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!shared.wake.valid() || !shared.sync_wake.valid()) return fail_errno("cannot make an eventfd", errno);
     shared.max_taken_bytes = options.max_bytes / 2;
+    shared.max_taken_memory = options.memory_bytes / 2;
 
-    if (auto done = spool->attach(false); !done) return std::unexpected(done.error());
+    const auto attached = spool->attach();
+    if (!attached && attached.error().code != ExitCode::unavailable) return std::unexpected(attached.error());
+    spool->note_outcome(attached);
+    spool->publish();
     auto checkpointer = Checkpointer::start(spool->shared_, options.sync);
     if (!checkpointer) return std::unexpected(checkpointer.error());
     spool->checkpointer_ = std::move(*checkpointer);
@@ -64,44 +75,77 @@ Result<std::unique_ptr<Spool>> Spool::open(const Options& options) {
 Spool::~Spool() {
     // Nobody else writes any more: what had to wait for its turn is written now.
     checkpointer_.reset();
-    if (database_) (void)flush();
+    retry_at_ns_ = 0;
+    if (shared_) (void)flush();
 }
 
-// Opens the file, and begins a new one with what can be saved if it is no good. `broken`: it is known to be.
-Result<> Spool::attach(bool broken) {
+// The folder, and the lock in it. ExitCode::unavailable: this may pass.
+Result<> Spool::find_place() {
+    struct stat status{};
+    // A lock in a folder that was removed is none.
+    if (shared_->lock.valid() && fstat(shared_->lock.get(), &status) == 0 && status.st_nlink > 0) return {};
+    auto lock = lock_directory(options_.directory);
+    if (!lock) return std::unexpected(lock.error());
+    shared_->lock = std::move(*lock);
+    std::error_code problem;
+    // A directory behind a symbolic link is as good as any; a file behind one is not.
+    auto directory = std::filesystem::canonical(options_.directory, problem);
+    if (problem) return unavailable(fail_errno("cannot find " + options_.directory, problem.value()));
+    // Others read it without a lock once there is a file.
+    if (shared_->generation == 0) shared_->path = directory / "spool.db";
+    return {};
+}
+
+// Opens the file, and begins a new one with what can be saved if it is no good. The error has
+// ExitCode::unavailable when it is one of the disk.
+Result<> Spool::attach() {
     // The reader takes nothing meanwhile: what it could read is not told as lost.
     MutexLock turn(shared_->turn);
     MutexLock lock(shared_->mutex);
+    if (auto found = find_place(); !found) return found;
     const bool first = shared_->generation == 0;
+    const bool broken = shared_->corrupt || shared_->vanished;
     auto totals = broken ? SqlResult<Totals>() : open_file();
-    if (broken || (!totals && totals.error().corrupt())) {
-        statements_ = {};
-        database_ = {};
-        auto aside = set_aside(shared_->path);
-        if (!aside) return std::unexpected(Error(aside.error()).within("cannot replace the spool"));
-        files_set_aside_++;
-        shared_->corrupt = false;
-        totals = open_file();
-        // Without room for the copy, what could be saved stays in the file that was set aside.
-        if (auto saved = totals ? salvage(*aside, database_) : Salvaged()) {
-            if (totals) totals = saved->totals;
-            highest_id_ = saved->highest_id;
-            if (first) mark_ = committed_mark_ = std::move(saved->mark);
-        }
-    }
+    if (broken || (!totals && totals.error().corrupt()))
+        if (auto done = replace_file(totals, first); !done) return done;
     if (totals && !first)
         if (auto done = recount(*totals, shared_->reading); !done) totals = std::unexpected(done.error());
-    if (!totals) return totals.error().within("cannot open the spool " + shared_->path);
+    if (!totals) return unavailable(totals.error().within("cannot open the spool " + shared_->path));
 
     if (first) found_ = totals->events;
     // What a new file has of it may be less than what was committed to the old one.
     if (!first) mark_waits_ = true;
     ledger_.totals = *totals;
-    last_id_ = std::max(last_id_, totals->last_id);
     shared_->appended_through = highest_id_;
+    shared_->merged.clear();
+    struct stat status{};
+    shared_->inode = stat(shared_->path.c_str(), &status) == 0 ? status.st_ino : 0;
     database_.count_log_pages(shared_->log_pages);
     shared_->generation++;
-    publish();
+    return {};
+}
+
+// Sets the file aside, if it is still there, and begins a new one with what can be saved.
+Result<> Spool::replace_file(SqlResult<Totals>& totals, bool first) {
+    statements_ = {};
+    // A file whose name is gone can be read as long as it is open.
+    Database nameless = shared_->vanished ? std::move(database_) : Database();
+    database_ = {};
+    auto aside = set_aside(shared_->path);
+    if (!aside) return unavailable(std::move(aside.error()).within("cannot replace the spool"));
+    if (!shared_->vanished) files_set_aside_++;
+    shared_->corrupt = false;
+    shared_->vanished = false;
+    totals = open_file();
+    if (!totals) return {};
+    if (!nameless)
+        if (auto old = Database::open(*aside)) nameless = std::move(*old);
+    // Without room for the copy, what could be saved stays in the file that was set aside.
+    if (auto saved = nameless ? salvage(nameless, database_) : Salvaged()) {
+        totals = saved->totals;
+        highest_id_ = saved->highest_id;
+        if (first && !mark_waits_) mark_ = committed_mark_ = std::move(saved->mark);
+    }
     return {};
 }
 
@@ -126,7 +170,7 @@ SqlResult<> Spool::recount(Totals& totals, const Reading& reading) {
         totals.damaged += totals.events - events;
     totals.events = events;
     totals.bytes = bytes;
-    totals.last_id = last_id;
+    totals.last_id = std::max(totals.last_id, last_id);
     return {};
 }
 
@@ -160,7 +204,7 @@ SqlResult<Totals> Spool::open_file() {
         if (!prepared) return std::unexpected(prepared.error());
         statement = std::move(*prepared);
     }
-    if (shared_->generation == 0) {
+    if (shared_->generation == 0 && !mark_waits_) {
         auto mark = read_mark(*database);
         if (!mark) return std::unexpected(mark.error());
         mark_ = committed_mark_ = std::move(*mark);
@@ -191,38 +235,70 @@ Result<> Spool::maintain() {
 }
 
 void Spool::seal(PayloadBuilder& builder) {
-    const uint32_t events = builder.events();
-    pending_.push_back({++last_id_, unix_nanos(), events, compressor_.pack(builder.take())});
-    pending_bytes_ += pending_.back().payload.size();
-    pending_events_ += events;
+    const uint64_t events = builder.events();
+    shared_->memory.add({unix_nanos(), events, compressor_.pack(builder.take())});
 }
 
-// Writes all that there is to write, unless the file is somebody else's at this moment.
 Result<> Spool::flush() {
     Result<> done;
-    if (shared_->corrupt || !database_) done = attach(shared_->corrupt);
-    if (done && !idle() && shared_->turn.try_lock()) {
-        Ledger ledger = ledger_;
-        auto written = write(ledger);
-        if (written) {
-            settle(ledger);
-            written = merge();
-        }
-        if (!written) {
-            (void)Query(statements_.rollback).run();
-            if (written.error().corrupt()) shared_->corrupt = true;
-            done = written.error().within("cannot write to the spool " + shared_->path);
-        }
-        shared_->turn.unlock();
+    if (monotonic_nanos() >= retry_at_ns_) {
+        done = store();
+        note_outcome(done);
     }
     note_durable();
-    bound_memory();
+    dropped_ += shared_->memory.bound(options_.memory_bytes);
     publish();
     if (!done) return done;
 
     MutexLock lock(shared_->mutex);
     if (shared_->trouble.empty()) return {};
     return fail(std::exchange(shared_->trouble, {}));
+}
+
+// Writes all that there is to write, unless the file is somebody else's at this moment.
+Result<> Spool::store() {
+    if (shared_->corrupt || shared_->vanished || !database_)
+        if (auto done = attach(); !done) return done;
+    if (idle()) return {};
+    if (!shared_->turn.try_lock()) {
+        // A disk that takes so long is none.
+        if (blocked_since_ns_ == 0) blocked_since_ns_ = monotonic_nanos();
+        if (monotonic_nanos() - blocked_since_ns_ > longest_turn_ns) hand_to_reader();
+        return {};
+    }
+    blocked_since_ns_ = 0;
+    shared_->memory.close();
+    Ledger ledger = ledger_;
+    auto written = write(ledger);
+    if (written) {
+        settle(ledger);
+        written = merge();
+    }
+    if (!written) {
+        (void)Query(statements_.rollback).run();
+        if (written.error().corrupt()) shared_->corrupt = true;
+        retry_soon_ = written.error().busy() || shared_->corrupt;
+    }
+    shared_->turn.unlock();
+    if (written) return {};
+    return unavailable(written.error().within("cannot write to the spool " + shared_->path));
+}
+
+// A disk that fails is left alone for a while, and the reader delivers from memory meanwhile.
+void Spool::note_outcome(const Result<>& done) {
+    MutexLock lock(shared_->mutex);
+    problem_ = done ? std::string() : done.error().message;
+    retry_delay_ns_ =
+        done ? 0 : std::clamp(retry_delay_ns_ * 2, shortest_retry_delay_ns, longest_retry_delay_ns);
+    // Another connection is in the way for moments only; a broken file is replaced.
+    retry_at_ns_ = done || std::exchange(retry_soon_, false) ? 0 : monotonic_nanos() + retry_delay_ns_;
+    if (!done) hand_to_reader();
+}
+
+void Spool::hand_to_reader() {
+    shared_->memory.open();
+    const uint64_t one = 1;
+    if (shared_->memory.sums().waiting_events > 0) (void)!::write(shared_->wake.get(), &one, sizeof(one));
 }
 
 void Spool::settle(const Ledger& ledger) {
@@ -237,11 +313,8 @@ void Spool::settle(const Ledger& ledger) {
     mark_waits_ = false;
     const uint64_t one = 1;
     if (options_.sync == Sync::full) (void)!::write(shared_->sync_wake.get(), &one, sizeof(one));
-    if (pending_.empty()) return;
-    shared_->appended_through = pending_.back().id;
-    pending_.clear();
-    pending_bytes_ = 0;
-    pending_events_ = 0;
+    if (!shared_->memory.written()) return;
+    shared_->appended_through = ledger.totals.last_id;
     // It can fail only when the reader has long been due to wake.
     (void)!::write(shared_->wake.get(), &one, sizeof(one));
 }
@@ -255,36 +328,30 @@ void Spool::note_durable() {
 
 bool Spool::settled() const {
     const bool durable = options_.sync == Sync::normal || shared_->synced.get() >= shared_->commits.get();
-    return pending_.empty() && !mark_waits_ && durable;
-}
-
-void Spool::bound_memory() {
-    while (pending_bytes_ > options_.memory_bytes) {
-        const Pending& oldest = pending_.front();
-        dropped_ += oldest.events;
-        pending_events_ -= oldest.events;
-        pending_bytes_ -= oldest.payload.size();
-        pending_.pop_front();
-    }
+    return shared_->memory.sums().held_events == 0 && !mark_waits_ && durable;
 }
 
 void Spool::publish() {
-    counters_.found.set(found_);
     const Totals& totals = ledger_.totals;
-    counters_.in.set(totals.in + pending_events_ + dropped_);
-    counters_.released.set(totals.released);
+    const MemoryBuffer::Sums memory = shared_->memory.sums();
+    // Those that the file does not know of yet.
+    const uint64_t released = memory.released_events - ledger_.released_from_memory;
+    counters_.found.set(found_);
+    counters_.in.set(totals.in + memory.held_events + released + dropped_);
+    counters_.released.set(totals.released + released);
     counters_.too_large.set(totals.too_large);
     counters_.evicted.set(totals.evicted);
     counters_.expired.set(totals.expired);
     counters_.damaged.set(totals.damaged);
     counters_.memory_full.set(totals.memory_full + dropped_);
-    counters_.held.set(totals.events + pending_events_);
-    counters_.held_bytes.set(totals.bytes + pending_bytes_);
-    counters_.memory_bytes.set(pending_bytes_);
+    counters_.held.set(totals.events + memory.held_events);
+    counters_.held_bytes.set(totals.bytes + memory.held_bytes);
+    counters_.memory_bytes.set(memory.held_bytes);
     counters_.files_set_aside.set(files_set_aside_);
 }
 
 SpoolStats Spool::stats() const {
+    MutexLock lock(shared_->mutex);
     return {
         .found = counters_.found.get(),
         .in = counters_.in.get(),
@@ -298,6 +365,7 @@ SpoolStats Spool::stats() const {
         .held_bytes = counters_.held_bytes.get(),
         .memory_bytes = counters_.memory_bytes.get(),
         .files_set_aside = counters_.files_set_aside.get(),
+        .problem = problem_,
     };
 }
 

@@ -42,6 +42,7 @@ struct SpoolStats {
     uint64_t held_bytes = 0;       // of payload
     uint64_t memory_bytes = 0;     // the part of held_bytes that waits in memory for the disk
     uint64_t files_set_aside = 0;  // since open: databases that were no good and were renamed
+    std::string problem;           // why the disk does not take events now; empty: it does
 };
 
 // The appending side. All of it belongs to the capture thread, but for stats(). No call waits for a
@@ -49,12 +50,14 @@ struct SpoolStats {
 class Spool {
 public:
     // Makes the directory and the file where they are missing, and takes the directory's lock. A file that
-    // is no spool is set aside. Does not read what is in the spool, however much that is.
+    // is no spool is set aside. Does not read what is in the spool, however much that is. What the disk
+    // refuses is no error: the spool begins in memory, and SpoolStats::problem tells why. The errors are a
+    // lock that another process holds, and a directory that cannot be one.
     static Result<std::unique_ptr<Spool>> open(const Options& options);
     ~Spool();
 
-    // Takes all messages. On an error they are kept in memory, up to a bound, and the next call tries
-    // again; nothing else is to be done about it but to tell.
+    // Takes all messages. On an error they are kept in memory, up to a bound, from where the reader delivers
+    // them; later calls try again, at growing intervals. Nothing else is to be done about it but to tell.
     // `mark` (at most max_mark_bytes; empty: none) tells the caller after a restart how far it had come: it
     // replaces the earlier one in the transaction that commits these messages, or would, had they not been
     // dropped.
@@ -78,17 +81,11 @@ public:
     Result<std::unique_ptr<SpoolReader>> reader();
 
 private:
-    // A batch that is not committed yet.
-    struct Pending {
-        uint64_t id;
-        uint64_t created_unix_nanos;
-        uint32_t events;
-        std::string payload;
-    };
     // What a transaction changes; takes effect when it is committed.
     struct Ledger {
         Totals totals;    // `events` and `bytes`: in rows, or in the reader's hands
         Reading reading;  // what is taken account of; released batches are deleted
+        uint64_t released_from_memory = 0;
     };
     struct Range {
         uint64_t first;
@@ -101,7 +98,12 @@ private:
 
     explicit Spool(const Options& options) : options_(options) {}
 
-    Result<> attach(bool broken);
+    Result<> attach();
+    Result<> replace_file(SqlResult<Totals>& totals, bool first);
+    Result<> find_place();
+    Result<> store();
+    void note_outcome(const Result<>& done);
+    void hand_to_reader();
     SqlResult<Totals> open_file();
     SqlResult<> recount(Totals& totals, const Reading& reading);
     void seal(PayloadBuilder& builder);
@@ -119,7 +121,6 @@ private:
     SqlResult<> replace(const Merged& merged);
     void note_durable();
     void settle(const Ledger& ledger);
-    void bound_memory();
     void publish();
 
     const Options options_;
@@ -130,11 +131,12 @@ private:
     Database database_;
     Statements statements_;
     Ledger ledger_;
-    uint64_t highest_id_ = 0;      // in the file when it was opened
-    uint64_t last_id_ = 0;         // given out
-    std::deque<Pending> pending_;  // oldest first
-    uint64_t pending_bytes_ = 0;
-    uint64_t pending_events_ = 0;
+    uint64_t highest_id_ = 0;        // in the file when it was opened
+    bool retry_soon_ = false;        // the last attempt failed for what is over soon
+    std::string problem_;            // under Shared::mutex
+    uint64_t retry_at_ns_ = 0;       // CLOCK_MONOTONIC: the file is left alone until then
+    uint64_t retry_delay_ns_ = 0;    // 0: the last attempt succeeded
+    uint64_t blocked_since_ns_ = 0;  // it has been somebody else's turn since; 0: it was not
     Compressor compressor_{fast_level};
     std::string mark_;  // the newest
     std::string committed_mark_;

@@ -20,8 +20,10 @@ constexpr uint64_t whenever = std::numeric_limits<uint64_t>::max();
 
 bool Spool::idle() {
     MutexLock lock(shared_->mutex);
-    return pending_.empty() && !mark_waits_ && shared_->merged.empty() && !expiry_due() &&
-           evicting_.empty() && damaged_ids_.empty() && shared_->damaged.empty() &&
+    const MemoryBuffer::Sums memory = shared_->memory.sums();
+    return memory.waiting_events == 0 && memory.released_events == ledger_.released_from_memory &&
+           !mark_waits_ && shared_->merged.empty() && !expiry_due() && evicting_.empty() &&
+           damaged_ids_.empty() && shared_->damaged.empty() &&
            shared_->reading.released_through == ledger_.reading.released_through && dropped_ == 0 &&
            ledger_.totals.bytes <= options_.max_bytes;
 }
@@ -46,22 +48,30 @@ SqlResult<> Spool::write(Ledger& ledger) {
         if (auto done = remove_lost(ids, ledger); !done) return done;
     if (auto done = remove_released(ledger); !done) return done;
 
-    for (const Pending& batch : pending_) {
-        const RowHead head{batch.id, batch.created_unix_nanos, batch.events, batch.payload.size()};
-        if (auto done = insert_row(statements_.insert, head, batch.payload); !done) return done;
+    const uint64_t written_before = ledger.totals.last_id;
+    SqlResult<> inserted;
+    shared_->memory.each_waiting([&](const MemoryBatch& batch) {
+        const RowHead head{++ledger.totals.last_id, batch.created_unix_nanos, batch.events,
+                           batch.payload.size()};
         ledger.totals.in += batch.events;
         ledger.totals.events += batch.events;
         ledger.totals.bytes += head.bytes;
-        ledger.totals.last_id = batch.id;
-    }
+        inserted = insert_row(statements_.insert, head, batch.payload);
+        return inserted.has_value();
+    });
+    if (!inserted) return inserted;
     if (auto done = expire(ledger); !done) return done;
     if (auto done = evict(ledger); !done) return done;
 
     // When all is taken and done with, nothing can be left: what seems to be is on pages that are damaged.
-    if (pending_.empty() && all_taken && ledger.reading.taken_events == 0) {
+    if (ledger.totals.last_id == written_before && all_taken && ledger.reading.taken_events == 0) {
         ledger.totals.leave(&Totals::damaged, ledger.totals.events);
         ledger.totals.bytes = 0;
     }
+    const uint64_t from_memory = shared_->memory.sums().released_events;
+    ledger.totals.in += from_memory - ledger.released_from_memory;
+    ledger.totals.released += from_memory - ledger.released_from_memory;
+    ledger.released_from_memory = from_memory;
     ledger.totals.in += dropped_;
     ledger.totals.memory_full += dropped_;
     if (auto done = write_totals(statements_.totals, ledger.totals); !done) return done;

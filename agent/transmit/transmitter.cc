@@ -82,6 +82,8 @@ void Transmitter::run() {
         wait();
     }
     producer_.reset();
+    // What is not in the file must get there.
+    reader_->give_back();
     publish();
 }
 

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/spool/memory.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tcptrail::spool {
+
+void MemoryBuffer::add(MemoryBatch batch) {
+    MutexLock lock(mutex_);
+    sums_.waiting_events += batch.events;
+    sums_.held_events += batch.events;
+    sums_.held_bytes += batch.payload.size();
+    entries_.push_back({std::move(batch)});
+}
+
+uint64_t MemoryBuffer::bound(uint64_t bytes) {
+    MutexLock lock(mutex_);
+    uint64_t dropped = 0;
+    for (auto entry = entries_.begin(); entry != entries_.end() && sums_.held_bytes > bytes;) {
+        if (entry->taken_id != 0) {
+            ++entry;
+            continue;
+        }
+        dropped += entry->batch.events;
+        sums_.waiting_events -= entry->batch.events;
+        sums_.held_events -= entry->batch.events;
+        sums_.held_bytes -= entry->batch.payload.size();
+        entry = entries_.erase(entry);
+    }
+    return dropped;
+}
+
+MemoryBuffer::Sums MemoryBuffer::sums() const {
+    MutexLock lock(mutex_);
+    return sums_;
+}
+
+void MemoryBuffer::close() {
+    MutexLock lock(mutex_);
+    open_ = false;
+    for (Entry& entry : entries_)
+        entry.in_transaction = false;
+}
+
+void MemoryBuffer::each_waiting(const std::function<bool(const MemoryBatch&)>& write) {
+    MutexLock lock(mutex_);
+    for (Entry& entry : entries_) {
+        if (entry.taken_id != 0) continue;
+        // What is given back from now on is not part of it.
+        entry.in_transaction = true;
+        if (!write(entry.batch)) return;
+    }
+}
+
+bool MemoryBuffer::written() {
+    MutexLock lock(mutex_);
+    return std::erase_if(entries_, [this](const Entry& entry) {
+               if (!entry.in_transaction) return false;
+               sums_.waiting_events -= entry.batch.events;
+               sums_.held_events -= entry.batch.events;
+               sums_.held_bytes -= entry.batch.payload.size();
+               return true;
+           }) > 0;
+}
+
+void MemoryBuffer::open() {
+    MutexLock lock(mutex_);
+    open_ = true;
+}
+
+std::optional<MemoryBuffer::Taken> MemoryBuffer::take(uint64_t max_bytes) {
+    MutexLock lock(mutex_);
+    if (!open_) return std::nullopt;
+    const auto oldest = std::ranges::find(entries_, uint64_t{0}, &Entry::taken_id);
+    if (oldest == entries_.end()) return std::nullopt;
+    const uint64_t bytes = oldest->batch.payload.size();
+    if (taken_bytes_ > 0 && taken_bytes_ + bytes > max_bytes) return std::nullopt;
+    oldest->taken_id = ++last_id_;
+    sums_.waiting_events -= oldest->batch.events;
+    taken_bytes_ += bytes;
+    return Taken{oldest->taken_id, oldest->batch};
+}
+
+void MemoryBuffer::release(uint64_t id) {
+    MutexLock lock(mutex_);
+    const auto found = std::ranges::find(entries_, id, &Entry::taken_id);
+    if (found == entries_.end()) return;
+    sums_.held_events -= found->batch.events;
+    sums_.held_bytes -= found->batch.payload.size();
+    sums_.released_events += found->batch.events;
+    taken_bytes_ -= found->batch.payload.size();
+    entries_.erase(found);
+}
+
+void MemoryBuffer::give_back() {
+    MutexLock lock(mutex_);
+    for (Entry& entry : entries_)
+        if (std::exchange(entry.taken_id, 0) != 0) sums_.waiting_events += entry.batch.events;
+    taken_bytes_ = 0;
+}
+
+}  // namespace tcptrail::spool

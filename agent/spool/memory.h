@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "agent/base/mutex.h"
+
+namespace tcptrail::spool {
+
+// A batch that is not in the file. Its payload is as it would be stored.
+struct MemoryBatch {
+    uint64_t created_unix_nanos = 0;
+    uint64_t events = 0;
+    std::string payload;
+};
+
+// What was appended and is not in the file yet: for a moment as a rule, for longer where the disk does not
+// take it. Then the reader delivers from here. Any thread; a batch is the appender's or the reader's, never
+// both's.
+class MemoryBuffer {
+public:
+    struct Sums {
+        uint64_t waiting_events = 0;   // for the file
+        uint64_t held_events = 0;      // these, and those that the reader has taken from here
+        uint64_t held_bytes = 0;       // of payload
+        uint64_t released_events = 0;  // in all: they never were in the file
+    };
+
+    // The ids of batches that were taken from memory; those of the file are smaller.
+    static constexpr uint64_t first_id = 1ull << 62;
+
+    void add(MemoryBatch batch);
+    // Drops the oldest that are not the reader's until no more than `bytes` are left; returns how many
+    // events.
+    uint64_t bound(uint64_t bytes);
+    Sums sums() const;
+
+    // From close() on the reader takes nothing from here, and the appender may write what waits, each with
+    // `write`, until that says false; then it says by written() that these are committed, or by open() that
+    // nothing is. Returns from written() whether there were any.
+    void close();
+    void each_waiting(const std::function<bool(const MemoryBatch&)>& write);
+    bool written();
+    void open();
+
+    // For the reader: the oldest that waits, if it may take one and then has at most `max_bytes` from here.
+    struct Taken {
+        uint64_t id = 0;
+        MemoryBatch batch;
+    };
+    std::optional<Taken> take(uint64_t max_bytes);
+    void release(uint64_t id);
+    // What was taken and not released waits again.
+    void give_back();
+
+private:
+    struct Entry {
+        MemoryBatch batch;
+        uint64_t taken_id = 0;        // 0: it waits
+        bool in_transaction = false;  // is being written
+    };
+
+    mutable Mutex mutex_;
+    std::deque<Entry> entries_ GUARDED_BY(mutex_);  // oldest first
+    Sums sums_ GUARDED_BY(mutex_);
+    uint64_t taken_bytes_ GUARDED_BY(mutex_) = 0;
+    uint64_t last_id_ GUARDED_BY(mutex_) = first_id;
+    bool open_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace tcptrail::spool
