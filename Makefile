@@ -33,13 +33,13 @@ endif
 
 # ---- Debian packages: installed here, in one step, when one is missing
 
-test_goals := test test-tsan thread-test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
-kafka_goals := test test-kafka kafka-up
+test_goals := test test-faults soak test-tsan thread-test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
+kafka_goals := test test-faults soak test-kafka kafka-up
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
 	$(if $(filter $(kafka_goals),$(goals)),kafka) \
-	$(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench-%,$(goals)),bench)
+	$(if $(filter test test-faults soak,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench-%,$(goals)),bench)
 empty :=
 packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
 
@@ -151,7 +151,7 @@ run: all ## build, then run the agent in the foreground: make run ARGS='--set â€
 # ---- Tests: one program per folder, plus tools
 
 test_object = $(patsubst %.cc,$(BUILD)/%.o,$(sort $(shell find tests/$(1) -name '*.cc' $(2))))
-test_programs := $(foreach k,unit kernel kafka,$(if $(wildcard tests/$(k)),$(BUILD)/tests/$(k)-test))
+test_programs := $(foreach k,unit kernel kafka faults,$(if $(wildcard tests/$(k)),$(BUILD)/tests/$(k)-test))
 tools := $(patsubst %.cc,$(BUILD)/%,$(wildcard tests/tools/*.cc)) $(BUILD)/tests/kafka/plain_consumer
 # Catch2 2 is headers only; 3 has a library.
 catch = $(if $(wildcard /usr/include/catch2/catch_all.hpp),-lCatch2)
@@ -160,6 +160,8 @@ catch = $(if $(wildcard /usr/include/catch2/catch_all.hpp),-lCatch2)
 $(BUILD)/tests/unit-test: $(call test_object,unit) $(call test_object,fuzz,-not -name fuzzer.cc)
 $(BUILD)/tests/kernel-test: $(call test_object,kernel)
 $(BUILD)/tests/kafka-test: $(call test_object,kafka,-not -name plain_consumer.cc)
+# Beside what the tests against Kafka share.
+$(BUILD)/tests/faults-test: $(call test_object,faults) $(patsubst %,$(BUILD)/tests/kafka/%.o,acl process setting topic)
 $(test_programs): $(BUILD)/tests/main.o $(library)
 	$(say) LINK $@
 	$(Q)$(CXX) $(ldflags) $(filter %.o,$^) $(library) $(libs) $(catch) -o $@
@@ -178,12 +180,16 @@ tests: $(program) $(test_programs) $(tools) ## build all test programs
 
 test-unit: $(program) $(BUILD)/tests/unit-test ## unit tests: seconds, no root, no broker
 	@tests/run unit
-test: tests ## all tests: unit, scripts, kernel (root), kafka (starts the broker)
-	@tests/run unit scripts kernel kafka
+test: tests ## all tests: unit, scripts, kernel (root), kafka (starts the broker), faults
+	@tests/run unit scripts kernel kafka faults
 test-kernel: tests ## the tests that need root and a kernel with BTF
 	@tests/run kernel
 test-kafka: tests ## the tests against the real broker
 	@tests/run kafka
+test-faults: tests ## what can go wrong, for real: broker, disk, processes, kernel
+	@tests/run faults
+soak: tests ## the long ones of these
+	@tests/run soak
 test-vm: $(program) $(BUILD)/tests/kernel-test ## the kernel tests on Linux 6.1 and 6.12, in virtual machines
 	@tests/vm/run $(ARGS)
 
@@ -294,7 +300,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run tests test test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench-first-light bench-mixed bench-adopt kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run tests test test-faults soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench-first-light bench-mixed bench-adopt kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/faults/broker.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/catch.h"
+#include "tests/kafka/process.h"
+#include "tests/kafka/setting.h"
+
+namespace tests {
+
+void system_command(const std::vector<std::string>& words) {
+    std::vector<std::string> command{"/usr/bin/env"};
+    command.insert(command.end(), words.begin(), words.end());
+    const Finished finished = run(command);
+    INFO(words.front() << ": " << finished.output << finished.errors);
+    REQUIRE(finished.status == 0);
+}
+
+void enter_private_network() {
+    static bool entered = false;
+    if (entered) return;
+    REQUIRE(unshare(CLONE_NEWNET) == 0);
+    entered = true;
+    system_command({"ip", "link", "set", "lo", "up"});
+}
+
+Broker::Broker() {
+    enter_private_network();
+    folder_ = std::filesystem::absolute(built("faults/kafka"));
+    setenv("KAFKA_DIR", folder_.c_str(), 1);
+    unsetenv("KAFKA_PORT");
+    // One that a killed test program has left, in another network.
+    system_command({"tests/kafka/broker", "down"});
+    std::filesystem::remove_all(folder_ + "/data");
+    start();
+}
+
+Broker::~Broker() {
+    (void)run({"tests/kafka/broker", "down"});
+}
+
+Broker& Broker::shared() {
+    static Broker broker;
+    if (!broker.runs()) broker.start();
+    broker.thaw();
+    return broker;
+}
+
+pid_t Broker::pid() const {
+    pid_t pid = 0;
+    std::ifstream(folder_ + "/pid") >> pid;
+    return pid;
+}
+
+bool Broker::runs() const {
+    return pid() > 0 && ::kill(pid(), 0) == 0;
+}
+
+void Broker::start() {
+    const Finished up = run({"tests/kafka/broker", "up"}, seconds(120));
+    INFO(up.output << up.errors);
+    REQUIRE(up.status == 0);
+}
+
+void Broker::stop() {
+    const Finished down = run({"tests/kafka/broker", "down"}, seconds(60));
+    INFO(down.output << down.errors);
+    REQUIRE(down.status == 0);
+}
+
+void Broker::kill() {
+    REQUIRE(::kill(pid(), SIGKILL) == 0);
+    REQUIRE(eventually(seconds(10), [this] { return !runs(); }));
+}
+
+void Broker::freeze() {
+    REQUIRE(::kill(pid(), SIGSTOP) == 0);
+}
+
+void Broker::thaw() {
+    REQUIRE(::kill(pid(), SIGCONT) == 0);
+}
+
+void Broker::tool(const std::string& name, const std::vector<std::string>& arguments) const {
+    std::vector<std::string> command{"java",
+                                     "-Xmx128m",
+                                     "-XX:TieredStopAtLevel=1",
+                                     "-cp",
+                                     built("kafka/lib") + "/*",
+                                     name,
+                                     "--bootstrap-server",
+                                     brokers()};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    system_command(command);
+}
+
+Partition::Partition(unsigned permille) {
+    const std::string share = permille < 1000 ? "numgen random mod 1000 < " + std::to_string(permille) : "";
+    system_command({"nft",
+                    "add table inet fault; add chain inet fault in { type filter hook input priority 0; };"
+                    "add rule inet fault in tcp dport 9092 " +
+                        share +
+                        " drop;"
+                        "add rule inet fault in tcp sport 9092 " +
+                        share + " drop"});
+}
+
+Partition::~Partition() {
+    (void)run({"/usr/bin/env", "nft", "delete table inet fault"});
+}
+
+}  // namespace tests

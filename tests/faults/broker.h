@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A real Apache Kafka that a test may do anything to: it belongs to this program alone.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace tests {
+
+// Moves this process, with all that it starts from then on, into a network namespace of its own that has a
+// loopback interface and nothing else. Only the first call does so. The capture sees the whole host as
+// before.
+void enter_private_network();
+
+// Runs a program of the system, by its name, and REQUIREs that it succeeds.
+void system_command(const std::vector<std::string>& words);
+
+// Members REQUIRE that what they do succeeds. Files are in $BUILD/faults/kafka.
+class Broker {
+public:
+    // In the private network, on 127.0.0.1:9092. Started with empty storage by the first call, and stopped
+    // when this program ends. Runs, thawed, when it is returned.
+    static Broker& shared();
+    ~Broker();
+    Broker(const Broker&) = delete;
+    Broker& operator=(const Broker&) = delete;
+
+    void start();   // waits until it serves
+    void stop();    // in order
+    void kill();    // by SIGKILL
+    void freeze();  // by SIGSTOP
+    void thaw();
+    bool runs() const;
+
+    // Runs one of Kafka's own tools, such as kafka.admin.ConfigCommand; takes some seconds.
+    void tool(const std::string& name, const std::vector<std::string>& arguments) const;
+
+private:
+    Broker();
+    pid_t pid() const;
+
+    std::string folder_;
+};
+
+// Packets to and from the broker are lost as long as it lives: nftables in the private network.
+class Partition {
+public:
+    // `permille`: how many of a thousand, at random.
+    explicit Partition(unsigned permille = 1000);
+    ~Partition();
+    Partition(const Partition&) = delete;
+    Partition& operator=(const Partition&) = delete;
+};
+
+}  // namespace tests
