@@ -20,7 +20,8 @@ using Sequences = std::map<std::string, std::set<uint64_t>>;
 
 struct Stream {
     Sequences events;
-    std::map<uint64_t, uint64_t> ends_of;  // by network namespace: CLOSED events, each once
+    // CLOSED events, each once, by network namespace and pid of the owner; 0: not known.
+    std::map<uint64_t, std::map<uint64_t, uint64_t>> ends_of;
     uint64_t records = 0;
 };
 
@@ -31,7 +32,9 @@ Stream stream_of(const std::string& jsonl) {
         const json event = json::parse(line);
         ++stream.records;
         if (!stream.events[event.at("run_id")].insert(number(event, "sequence")).second) continue;
-        if (event.at("kind") == "EVENT_KIND_CLOSED") ++stream.ends_of[event.value("netns", 0U)];
+        if (event.at("kind") != "EVENT_KIND_CLOSED") continue;
+        const json process = event.value("process", json::object());
+        ++stream.ends_of[event.value("netns", 0U)][process.value("pid", 0U)];
     }
     return stream;
 }
@@ -82,7 +85,7 @@ void print(const Outcome& outcome) {
 Outcome require_audit(const Setting& setting, const std::vector<Truth>& truths) {
     const Finished consumed = setting.consume();
     const Verdict verdict = verdict_of(consumed);
-    const Stream stream = stream_of(consumed.output);
+    Stream stream = stream_of(consumed.output);
     Sequences report_numbers;
     const auto reports = last_reports(setting.reports(), report_numbers);
 
@@ -122,15 +125,17 @@ Outcome require_audit(const Setting& setting, const std::vector<Truth>& truths) 
     CHECK(untold == lost_behind);
     CHECK((verdict.holes == 0) == (lost_behind == 0));
 
-    // A namespace's number may be an earlier one's.
-    std::map<uint64_t, uint64_t> made;
-    for (const Truth& truth : truths)
+    // A namespace's number may have been an earlier one's, or another program's.
+    std::map<uint64_t, uint64_t> made, told;
+    for (const Truth& truth : truths) {
+        if (!made.contains(truth.netns)) told[truth.netns] += stream.ends_of[truth.netns][0];
         made[truth.netns] += 2 * truth.connections;
+        told[truth.netns] += stream.ends_of[truth.netns][truth.pid];
+    }
     for (const auto& [netns, ends] : made) {
-        const auto known = stream.ends_of.find(netns);
-        const uint64_t told = known == stream.ends_of.end() ? 0 : known->second;
-        CHECK(told <= ends);
-        CHECK(told + outcome.lost >= ends);
+        INFO("network namespace " << netns);
+        CHECK(told[netns] <= ends);
+        CHECK(told[netns] + outcome.lost >= ends);
     }
     return outcome;
 }

@@ -125,7 +125,7 @@ Truth truth_of(const Finished& generated) {
     REQUIRE(report["errors"] == 0);
     REQUIRE(report["active_opens"] == report["connections"]);
     REQUIRE(report["passive_opens"] == report["connections"]);
-    return {report["connections"], report["netns"]};
+    return {report["connections"], report["netns"], report["pid"]};
 }
 
 Account account_of(const std::string& jsonl, uint64_t netns) {

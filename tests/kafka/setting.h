@@ -76,6 +76,7 @@ std::vector<std::string> generator(uint64_t connections, uint64_t rate = 0);
 struct Truth {
     uint64_t connections;
     uint64_t netns;
+    uint64_t pid;  // of the generator, the owner of both ends
 };
 
 Truth truth_of(const Finished& generated);
