@@ -144,6 +144,9 @@ void set_stages(v1::AgentReport& report, const Pipeline& pipeline, const spool::
         add_stage(report, "connections", received + walked, account->told + account->progress, 0,
                   {{"malformed", account->malformed + capture.walked_malformed.get()}});
     }
+    const Checkpoint checkpoint = pipeline.checkpoint();
+    add_stage(report, "encode", checkpoint.messages(), checkpoint.messages() - checkpoint.lost_with_memory, 0,
+              {{"killed", checkpoint.lost_with_memory}});
     add_stage(report, "spool", spool.in, spool.released, spool.held,
               {{"too_large", spool.too_large},
                {"evicted", spool.evicted},

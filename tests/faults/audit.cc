@@ -118,7 +118,7 @@ Outcome require_audit(const Setting& setting, const std::vector<Truth>& truths) 
         untold += missing(numbers, last) + missing(of_reports, *of_reports.rbegin());
     }
     uint64_t lost_behind = 0;
-    for (const char* reason : {"evicted", "damaged", "memory_full", "too_large"})
+    for (const char* reason : {"evicted", "damaged", "memory_full", "too_large", "expired", "killed"})
         lost_behind += outcome.reasons[reason];
     std::erase_if(outcome.reasons, [](const auto& reason) { return reason.second == 0; });
     print(outcome);

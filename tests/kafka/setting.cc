@@ -38,7 +38,7 @@ std::vector<std::string> Setting::agent(const std::string& servers,
                                         const std::vector<std::string>& settings) const {
     std::vector<std::string> command =
         with_topics({built("tcptrail"), "run", "--set", "kafka.brokers=" + servers, "--set",
-                     "spool.directory=" + spool()});
+                     "spool.directory=" + spool(), "--set", "capture.pin="});
     for (const std::string& setting : settings) {
         command.emplace_back("--set");
         command.push_back(setting);
@@ -184,7 +184,7 @@ void check_stages(const nlohmann::json& report) {
         CHECK(number(stage, "in") == accounted);
         ++stages;
     }
-    CHECK(stages == 4);
+    CHECK(stages == 5);
 }
 
 }  // namespace tests

@@ -39,7 +39,7 @@ public:
     std::string spool() const { return folder_.path() / "spool"; }
     const std::filesystem::path& folder() const { return folder_.path(); }
 
-    // The command line of an agent; `settings` are more of key=value.
+    // The command line of an agent, whose tracing ends with it; `settings` are more of key=value.
     std::vector<std::string> agent(const std::string& servers = brokers(),
                                    const std::vector<std::string>& settings = {}) const;
 

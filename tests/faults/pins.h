@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "tests/kafka/setting.h"
+
+namespace tests {
+
+// A bpffs of a test's own, in a mount namespace of this program's own. What is pinned in it goes with it.
+class BpfFs {
+public:
+    explicit BpfFs(const std::filesystem::path& folder);
+    ~BpfFs();
+    BpfFs(const BpfFs&) = delete;
+    BpfFs& operator=(const BpfFs&) = delete;
+
+    // Where agents pin, and the setting that has them do so.
+    std::filesystem::path pins() const { return path_ / "tcptrail"; }
+    std::string setting() const { return "capture.pin=" + pins().string(); }
+    void make_read_only() const;
+
+private:
+    std::filesystem::path path_;
+};
+
+// `tcptrail detach` of what is pinned there.
+Finished detach(const BpfFs& bpffs);
+
+}  // namespace tests
