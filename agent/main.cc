@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
     tcptrail::commands::add_list(app, action);
     tcptrail::commands::add_consume(app, action);
     tcptrail::commands::add_topics(app, action);
+    tcptrail::commands::add_spool(app, action);
     tcptrail::commands::add_check(app, action);
     tcptrail::commands::add_config(app, action);
     tcptrail::commands::add_detach(app, action);

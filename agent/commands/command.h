@@ -26,6 +26,7 @@ void add_observe(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
 void add_consume(CLI::App& app, Action& action);
 void add_topics(CLI::App& app, Action& action);
+void add_spool(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
 void add_config(CLI::App& app, Action& action);
 void add_detach(CLI::App& app, Action& action);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/spool/database.h"
 
+#include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -106,10 +108,26 @@ void Database::Close::operator()(sqlite3* database) const {
 }
 
 SqlResult<Database> Database::open(const std::string& path) {
+    return open(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+}
+
+SqlResult<Database> Database::open_read_only(const std::string& path, bool unchanging) {
+    if (!unchanging) return open(path, SQLITE_OPEN_READONLY);
+    std::string name = "file:";
+    for (const char c : path) {
+        // What means something in a URI is written in hexadecimal.
+        if (std::string_view("%?# ").find(c) == std::string_view::npos)
+            name += c;
+        else
+            name += fmt::format("%{:02x}", static_cast<unsigned>(c));
+    }
+    return open(name + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+}
+
+SqlResult<Database> Database::open(const std::string& name, int flags) {
     sqlite3* raw = nullptr;
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-                      SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
-    const int code = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
+    flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
+    const int code = sqlite3_open_v2(name.c_str(), &raw, flags, nullptr);
     Database database;
     database.database_.reset(raw);
     if (code != SQLITE_OK) {

@@ -85,6 +85,9 @@ public:
 
     // Opens or makes the file; follows no symbolic link.
     static SqlResult<Database> open(const std::string& path);
+    // Opens a file that is there, to read. `unchanging`: nobody writes to it, and it has no log; so nothing
+    // is made beside it, and its disk may be read-only.
+    static SqlResult<Database> open_read_only(const std::string& path, bool unchanging);
 
     explicit operator bool() const { return database_ != nullptr; }
     SqlResult<> execute(const char* sql);
@@ -102,6 +105,8 @@ public:
     SqlResult<bool> checkpoint();
 
 private:
+    static SqlResult<Database> open(const std::string& name, int flags);
+
     struct Close {
         void operator()(sqlite3* database) const;
     };
