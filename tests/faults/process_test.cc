@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What can happen to the agent's process and to those that it watches: faults 1, 60 to 63, 66.
+// What can happen to the agent's process and to those that it watches: faults 60 to 63, 66.
 #include <signal.h>
 #include <unistd.h>
 
@@ -8,7 +8,6 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
-#include <thread>
 
 #include "tests/catch.h"
 #include "tests/faults/audit.h"
@@ -53,25 +52,6 @@ private:
 };
 
 }  // namespace
-
-TEST_CASE("fault 1: the ring is full while the agent stands still", "[faults][root]") {
-    Broker::shared();
-    const Setting setting;
-    setting.create_topics();
-    Process agent(setting.agent(brokers(), {"capture.ring_bytes=65536", "report.interval_secs=1"}));
-    REQUIRE(is_tracing(agent));
-    agent.signal(SIGSTOP);
-    const Truth lost = truth_of(run(generator(5000)));
-    agent.signal(SIGCONT);
-    // It recovers by itself: of these none is lost.
-    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > 0; }));
-    const Truth after = truth_of(run(generator(500, 500)));
-    require_stops(agent);
-    const Outcome outcome = require_audit(setting, {lost, after});
-    CHECK(outcome.lost == outcome.reasons.at("ring_full"));
-    CHECK(outcome.seen == outcome.delivered + outcome.lost);
-    CHECK(outcome.lost > 5000);
-}
 
 TEST_CASE("fault 60: a process whose name is no text", "[faults][root]") {
     Broker::shared();
