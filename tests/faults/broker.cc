@@ -116,4 +116,14 @@ Partition::~Partition() {
     (void)run({"/usr/bin/env", "nft", "delete table inet fault"});
 }
 
+SlowLink::SlowLink(const std::string& rate) {
+    // Loopback's packets are large, and one must fit.
+    system_command(
+        {"tc", "qdisc", "add", "dev", "lo", "root", "tbf", "rate", rate, "burst", "70k", "latency", "1s"});
+}
+
+SlowLink::~SlowLink() {
+    (void)run({"/usr/bin/env", "tc", "qdisc", "delete", "dev", "lo", "root"});
+}
+
 }  // namespace tests

@@ -15,6 +15,9 @@ namespace tests {
 // before.
 void enter_private_network();
 
+// An address in the private network where connections are refused.
+inline constexpr const char* nobody_answers = "127.0.0.1:1";
+
 // Runs a program of the system, by its name, and REQUIREs that it succeeds.
 void system_command(const std::vector<std::string>& words);
 
@@ -53,6 +56,15 @@ public:
     ~Partition();
     Partition(const Partition&) = delete;
     Partition& operator=(const Partition&) = delete;
+};
+
+// The loopback of the private network carries only so much as long as it lives.
+class SlowLink {
+public:
+    explicit SlowLink(const std::string& rate);  // "80kbit"
+    ~SlowLink();
+    SlowLink(const SlowLink&) = delete;
+    SlowLink& operator=(const SlowLink&) = delete;
 };
 
 }  // namespace tests

@@ -109,6 +109,21 @@ TEST_CASE("fault 33: packets to the broker are lost, all or one in fifty", "[fau
     require_nothing_lost(setting, agent, {truth});
 }
 
+TEST_CASE("fault 33: 10 kB/s to the broker", "[faults][root]") {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    Process agent(setting.agent(brokers(), eager));
+    REQUIRE(is_tracing(agent));
+    Truth truth{};
+    {
+        const SlowLink link("80kbit");
+        truth = tests::truth_of(run(generator(4000)));
+        pause(2000);
+    }
+    require_nothing_lost(setting, agent, {truth});
+}
+
 TEST_CASE("fault 34: the right to write is taken away while it writes", "[faults][root]") {
     Broker::shared();
     const Setting setting;

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <thread>
 
 #include "tests/catch.h"
 #include "tests/faults/audit.h"
@@ -106,6 +107,30 @@ TEST_CASE("fault 61: no descriptor is free any more while it runs", "[faults][ro
     require_delivered(setting, 2 * truth.connections);
     require_stops(agent);
     CHECK(require_audit(setting, {truth}).lost == 0);
+}
+
+// An allocation that fails ends it, in librdkafka or in its own code: then it must not take the disk's with
+// it.
+TEST_CASE("fault 61: memory runs out, and what is on disk outlives it", "[faults][root]") {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    Truth truth{};
+    {
+        Process agent(setting.agent(nobody_answers, {"report.interval_secs=1"}));
+        REQUIRE(is_tracing(agent));
+        truth = truth_of(run(generator(1000)));
+        std::this_thread::sleep_for(seconds(1));
+        system_command({"prlimit", "--pid", pid_of(agent), "--as=1"});
+        (void)truth_of(run(generator(5000)));
+        std::this_thread::sleep_for(seconds(1));
+        agent.signal(SIGKILL);  // if it still lives
+        REQUIRE(agent.wait(seconds(10)) > 128);
+    }
+    Process agent(setting.agent());
+    require_delivered(setting, 2 * truth.connections);
+    require_stops(agent);
+    (void)require_audit(setting, {truth});
 }
 
 TEST_CASE("fault 61: no thread can be started", "[faults][root]") {
