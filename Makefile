@@ -33,8 +33,8 @@ endif
 
 # ---- Debian packages: installed here, in one step, when one is missing
 
-test_goals := test test-faults soak test-tsan thread-test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
-kafka_goals := test test-faults soak test-kafka kafka-up
+test_goals := test test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
+kafka_goals := test test-faults test-upgrade soak test-kafka kafka-up
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
@@ -190,6 +190,10 @@ test-faults: tests ## what can go wrong, for real: broker, disk, processes, kern
 	@tests/run faults
 soak: tests ## the long ones of these
 	@tests/run soak
+test-upgrade: tests ## from one agent to the next under load, each second one with other records
+	@tests/tools/other_layout $(BUILD)/other-layout/overlay
+	@$(MAKE) BUILD=$(BUILD)/other-layout OVERLAY=$(BUILD)/other-layout/overlay $(BUILD)/other-layout/tcptrail
+	@tests/run upgrade
 test-vm: $(program) $(BUILD)/tests/kernel-test ## the kernel tests on Linux 6.1 and 6.12, in virtual machines
 	@tests/vm/run $(ARGS)
 
@@ -300,7 +304,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run tests test test-faults soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench-first-light bench-mixed bench-adopt kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench-first-light bench-mixed bench-adopt kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))

@@ -28,8 +28,8 @@ size_t spines() {
     return count;
 }
 
-// Ends of one generator's connections that the consumer has, by its pid: the number of its network namespace may
-// have been another's before.
+// Ends of one generator's connections that the consumer has, by its pid: the number of its network namespace
+// may have been another's before.
 uint64_t told_of(const Setting& setting, const Truth& truth) {
     std::set<std::string> ids;
     std::istringstream lines(setting.consume().output);
