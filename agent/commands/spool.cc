@@ -32,6 +32,7 @@ struct SpoolOptions {
     std::string directory;
     std::string file;
     bool json = false;
+    bool set_aside = false;
 };
 
 // The spool's directory; empty when a single file was asked for.
@@ -60,6 +61,7 @@ nlohmann::ordered_json to_json(const Overview& overview, const std::vector<spool
     json["newest_unix_nanos"] = overview.newest_unix_nanos;
     json["file_bytes"] = overview.file_bytes;
     json["log_bytes"] = overview.log_bytes;
+    json["messages_set_aside"] = overview.messages_set_aside;
     json["has_mark"] = overview.has_mark;
     if (const auto& t = overview.totals) {
         json["held_events"] = t->events;
@@ -118,6 +120,9 @@ void print(const Overview& overview, const std::vector<spool::FileSetAside>& asi
         printf("since made  in %llu = delivered %llu + held %llu + %s\n", number(t->in), number(t->released),
                number(t->events), losses(*t).c_str());
     }
+    if (overview.messages_set_aside > 0)
+        printf("too large   %llu messages are kept: tcptrail spool export --set-aside\n",
+               number(overview.messages_set_aside));
     for (const auto& file : aside)
         printf("set aside   %s, %s\n", file.path.c_str(), encode::human_bytes(file.bytes).c_str());
 }
@@ -195,6 +200,17 @@ Result<ExitCode> export_events(const SpoolOptions& options) {
     if (!inspector) return std::unexpected(std::move(inspector.error()));
     encode::TextWriter writer(encode::TextFormat::jsonl, stdout);
     uint64_t damaged = 0, undecodable = 0;
+    if (options.set_aside) {
+        const auto refused = inspector->each_set_aside(
+            [&](const spool::MessageView& message) { return write(writer, message, undecodable); });
+        if (!refused) return std::unexpected(refused.error());
+        if (auto written = writer.flush(); !written && !writer.reader_is_gone())
+            return std::unexpected(written.error());
+        if (*refused > 0 || undecodable > 0)
+            fprintf(stderr, "tcptrail: left out: %llu messages that are damaged\n",
+                    static_cast<unsigned long long>(*refused + undecodable));
+        return *refused > 0 || undecodable > 0 ? ExitCode::failure : ExitCode::ok;
+    }
     const auto hidden = inspector->each([&](const spool::Inspector::Found& batch) {
         if (!batch.problem.empty()) damaged++;
         for (const spool::MessageView& message : batch.messages)
@@ -246,8 +262,11 @@ void add_spool(CLI::App& app, Action& action) {
         add_common(*command, "verify", "read every batch; exit status 1 when one is damaged", *options);
     add_format(*verify_command, *options);
     verify_command->callback([options, &action] { action = [options] { return verify(*options); }; });
-    add_common(*command, "export", "print the events as JSON lines, oldest first", *options)
-        ->callback([options, &action] { action = [options] { return export_events(*options); }; });
+    CLI::App* export_command =
+        add_common(*command, "export", "print the events as JSON lines, oldest first", *options);
+    export_command->add_flag("--set-aside", options->set_aside,
+                             "those instead that the brokers refused as too large");
+    export_command->callback([options, &action] { action = [options] { return export_events(*options); }; });
 }
 
 }  // namespace tcptrail::commands

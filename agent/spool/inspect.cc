@@ -67,11 +67,31 @@ Result<Inspector::Overview> Inspector::overview() {
     if (overview.format > 1)
         if (auto mark = read_mark(database_)) overview.has_mark = !mark->empty();
     overview.batches = value("SELECT count(*) FROM batch");
+    overview.messages_set_aside = value("SELECT count(*) FROM set_aside");
     overview.oldest_unix_nanos = value("SELECT created_unix_nanos FROM batch ORDER BY id LIMIT 1");
     overview.newest_unix_nanos = value("SELECT created_unix_nanos FROM batch ORDER BY id DESC LIMIT 1");
     overview.file_bytes = size_of(path_);
     overview.log_bytes = size_of(path_ + "-wal");
     return overview;
+}
+
+Result<uint64_t> Inspector::each_set_aside(const std::function<bool(const MessageView&)>& visit) {
+    uint64_t damaged = 0;
+    // There are few of them.
+    auto select = database_.prepare(select_set_aside);
+    if (!select) return select.error().within("cannot read " + path_);
+    Query rows(*select);
+    for (;;) {
+        auto found = rows.step();
+        if (!found) return found.error().within("cannot read " + path_);
+        if (!*found) return damaged;
+        const SetAside row = read_set_aside(rows);
+        auto plain = row.whole ? decompressor_.unpack(row.payload) : fail("damaged");
+        auto messages = plain ? parse_payload(*plain) : std::unexpected(plain.error());
+        if (!messages) damaged++;
+        for (const MessageView& message : messages.value_or(std::vector<MessageView>()))
+            if (!visit(message)) return damaged;
+    }
 }
 
 Result<bool> Inspector::each(const std::function<bool(const Found&)>& visit) {

@@ -34,6 +34,7 @@ public:
         std::optional<Totals> totals;  // nothing: damaged
         bool has_mark = false;
         uint64_t batches = 0;
+        uint64_t messages_set_aside = 0;
         uint64_t oldest_unix_nanos = 0;  // of what is held; 0: nothing is
         uint64_t newest_unix_nanos = 0;
         uint64_t file_bytes = 0;
@@ -55,6 +56,10 @@ public:
     // what is delivered or merged meanwhile may be missing, or come twice. Returns whether a page could not
     // be read, which hides batches.
     Result<bool> each(const std::function<bool(const Found&)>& visit);
+
+    // Each message that the brokers refused, oldest first, until `visit` returns false. Returns how many are
+    // damaged.
+    Result<uint64_t> each_set_aside(const std::function<bool(const MessageView&)>& visit);
 
 private:
     std::string path_;

@@ -89,14 +89,23 @@ void MemoryBuffer::release(uint64_t id) {
     sums_.held_events -= found->batch.events;
     sums_.held_bytes -= found->batch.payload.size();
     sums_.released_events += found->batch.events;
+    sums_.too_large_events += found->too_large;
     taken_bytes_ -= found->batch.payload.size();
     entries_.erase(found);
 }
 
+void MemoryBuffer::set_aside(uint64_t id) {
+    MutexLock lock(mutex_);
+    const auto found = std::ranges::find(entries_, id, &Entry::taken_id);
+    if (found != entries_.end()) found->too_large++;
+}
+
 void MemoryBuffer::give_back() {
     MutexLock lock(mutex_);
-    for (Entry& entry : entries_)
+    for (Entry& entry : entries_) {
         if (std::exchange(entry.taken_id, 0) != 0) sums_.waiting_events += entry.batch.events;
+        entry.too_large = 0;
+    }
     taken_bytes_ = 0;
 }
 

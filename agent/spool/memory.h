@@ -24,10 +24,11 @@ struct MemoryBatch {
 class MemoryBuffer {
 public:
     struct Sums {
-        uint64_t waiting_events = 0;   // for the file
-        uint64_t held_events = 0;      // these, and those that the reader has taken from here
-        uint64_t held_bytes = 0;       // of payload
-        uint64_t released_events = 0;  // in all: they never were in the file
+        uint64_t waiting_events = 0;    // for the file
+        uint64_t held_events = 0;       // these, and those that the reader has taken from here
+        uint64_t held_bytes = 0;        // of payload
+        uint64_t released_events = 0;   // in all: they never were in the file
+        uint64_t too_large_events = 0;  // of these
     };
 
     // The ids of batches that were taken from memory; those of the file are smaller.
@@ -54,13 +55,15 @@ public:
     };
     std::optional<Taken> take(uint64_t max_bytes);
     void release(uint64_t id);
+    void set_aside(uint64_t id);  // one of its messages
     // What was taken and not released waits again.
     void give_back();
 
 private:
     struct Entry {
         MemoryBatch batch;
-        uint64_t taken_id = 0;        // 0: it waits
+        uint64_t taken_id = 0;  // 0: it waits
+        uint64_t too_large = 0;
         bool in_transaction = false;  // is being written
     };
 

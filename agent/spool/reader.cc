@@ -119,14 +119,32 @@ bool SpoolReader::take(uint64_t claimed, uint64_t merges, const Taken& batch) {
     return true;
 }
 
+std::deque<SpoolReader::Taken>::iterator SpoolReader::find(uint64_t id) {
+    const auto found = std::ranges::lower_bound(taken_, id, {}, &Taken::id);
+    return found == taken_.end() || found->id == id ? found : taken_.end();
+}
+
+void SpoolReader::set_aside(uint64_t id, const MessageView& message) {
+    if (id >= MemoryBuffer::first_id)
+        shared_->memory.set_aside(id);
+    else if (const auto found = find(id); found != taken_.end())
+        found->too_large++;
+    PayloadBuilder builder;
+    builder.add({message.topic, std::string(message.key), std::string(message.value)});
+    std::string payload = compressor_.pack(builder.take());
+    if (payload.size() > max_set_aside_bytes) return;
+    MutexLock lock(shared_->mutex);
+    shared_->set_aside.push_back(std::move(payload));
+    if (shared_->set_aside.size() > max_set_aside) shared_->set_aside.pop_front();
+}
+
 void SpoolReader::release(uint64_t id) {
     if (id >= MemoryBuffer::first_id) {
         shared_->memory.release(id);
         return;
     }
-    auto found = std::lower_bound(taken_.begin(), taken_.end(), id,
-                                  [](const Taken& taken, uint64_t wanted) { return taken.id < wanted; });
-    if (found == taken_.end() || found->id != id || found->released) return;
+    const auto found = find(id);
+    if (found == taken_.end() || found->released) return;
     found->released = true;
     taken_bytes_ -= found->bytes;
     advance();
@@ -141,6 +159,7 @@ void SpoolReader::advance() {
         reading.released_through = oldest.id;
         reading.released_events += oldest.events;
         reading.released_bytes += oldest.bytes;
+        reading.too_large_events += oldest.too_large;
         reading.taken_events -= oldest.events;
         reading.taken_bytes -= oldest.bytes;
     }

@@ -31,6 +31,10 @@ public:
     // before it is released too; until then a crash brings it back.
     void release(uint64_t id);
 
+    // The brokers refuse a message of a batch that the caller has: it is counted as too_large when the batch
+    // is released, and kept for the administrator, as far as there is room.
+    void set_aside(uint64_t id, const MessageView& message);
+
     // What was taken from memory and not released waits for the disk again. At the end: before the Spool's.
     void give_back() { shared_->memory.give_back(); }
 
@@ -44,6 +48,7 @@ private:
         uint64_t events;  // 0 when it is damaged
         uint64_t bytes;
         bool released;
+        uint64_t too_large = 0;  // of the events
     };
 
     explicit SpoolReader(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
@@ -52,6 +57,7 @@ private:
     SqlResult<> attach();
     std::unexpected<Error> failed(const SqlError& error);
     SqlResult<bool> in_place(const Row& row, uint64_t claimed);
+    std::deque<Taken>::iterator find(uint64_t id);
     bool take(uint64_t claimed, uint64_t merges, const Taken& batch);
     void advance();
 
@@ -60,6 +66,7 @@ private:
     Statement select_;  // the first row after an id
     Statement before_;  // the id of the last row before one
     Decompressor decompressor_;
+    Compressor compressor_{dense_level};
     uint32_t generation_ = 0;
     std::deque<Taken> taken_;   // by id; the front is not released
     uint64_t taken_bytes_ = 0;  // not released

@@ -79,6 +79,22 @@ SqlResult<> copy_by_id(const Statement& from, Copy& copy) {
     return {};
 }
 
+// As far as they can be read: they are counted whether they are there or not.
+SqlResult<> copy_set_aside(Database& from, Database& store) {
+    auto all = from.prepare(select_set_aside);
+    auto insert = store.prepare(insert_into_set_aside);
+    if (!insert) return std::unexpected(insert.error());
+    if (!all) return {};
+    Query query(*all);
+    for (auto found = query.step(); found && *found; found = query.step()) {
+        const SetAside message = read_set_aside(query);
+        if (!message.whole) continue;
+        if (auto done = insert_set_aside(*insert, message.created_unix_nanos, message.payload); !done)
+            return done;
+    }
+    return {};
+}
+
 }  // namespace
 
 SqlResult<Salvaged> salvage(Database& from, Database& store) {
@@ -107,6 +123,7 @@ SqlResult<Salvaged> salvage(Database& from, Database& store) {
     if (!complete) done = std::unexpected(complete.error());
     if (complete && !*complete) done = copy_by_id(*from_id, copy);
     if (done) done = write_totals(*totals, copy.totals(before));
+    if (done) done = copy_set_aside(from, store);
     if (done) done = write_mark(*mark, salvaged.mark);
     if (done) done = store.execute("COMMIT");
     if (!done) {

@@ -43,6 +43,13 @@ constexpr const char* total_table = R"sql(CREATE TABLE total (
     mark_checksum INTEGER NOT NULL
 ))sql";
 
+constexpr const char* set_aside_table = R"sql(CREATE TABLE set_aside (
+    id INTEGER PRIMARY KEY,
+    created_unix_nanos INTEGER NOT NULL,
+    payload_checksum INTEGER NOT NULL,
+    payload BLOB NOT NULL
+))sql";
+
 // Of format 1, which had no accounts and no mark.
 constexpr const char* total_table_1 = R"sql(CREATE TABLE total (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -74,11 +81,13 @@ SqlResult<uint64_t> inspect(Database& database) {
     if (*version < 1 || *version > format_version)
         return no_spool(fmt::format("a spool of format {}; this program knows {}", *version, format_version));
     // SQLite keeps the statements as they were: what they became by damage may read, and mean something else.
-    const std::string same = fmt::format("SELECT count(*) FROM sqlite_schema WHERE sql IN ('{}', '{}')",
-                                         batch_table, *version == 1 ? total_table_1 : total_table);
+    const std::string same =
+        fmt::format("SELECT count(*) FROM sqlite_schema WHERE sql IN ('{}', '{}', '{}')", batch_table,
+                    *version == 1 ? total_table_1 : total_table, set_aside_table);
     auto known = database.value(same.c_str());
     if (!known) return std::unexpected(known.error());
-    if (*known != 2 || *tables != 2) return no_spool("a spool with other tables");
+    const uint64_t wanted = *version == 1 ? 2 : 3;
+    if (*known != wanted || *tables != wanted) return no_spool("a spool with other tables");
     return *version;
 }
 
@@ -95,8 +104,8 @@ SqlResult<> upgrade(Database& database) {
     auto totals = read_totals(database);
     if (!totals) return std::unexpected(totals.error());
     const std::string all =
-        fmt::format("BEGIN IMMEDIATE; DROP TABLE total; {}; {}; PRAGMA user_version = {}; COMMIT",
-                    total_table, insert_totals(*totals), format_version);
+        fmt::format("BEGIN IMMEDIATE; DROP TABLE total; {}; {}; {}; PRAGMA user_version = {}; COMMIT",
+                    set_aside_table, total_table, insert_totals(*totals), format_version);
     auto done = database.execute(all.c_str());
     if (!done) (void)database.execute("ROLLBACK");
     return done;
@@ -104,8 +113,8 @@ SqlResult<> upgrade(Database& database) {
 
 SqlResult<> create_tables(Database& database) {
     const std::string all = fmt::format(
-        "BEGIN IMMEDIATE; {}; {}; {}; PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
-        batch_table, total_table, insert_totals(Totals()), application_id, format_version);
+        "BEGIN IMMEDIATE; {}; {}; {}; {}; PRAGMA application_id = {}; PRAGMA user_version = {}; COMMIT",
+        batch_table, total_table, set_aside_table, insert_totals(Totals()), application_id, format_version);
     return database.execute(all.c_str());
 }
 
@@ -228,6 +237,17 @@ SqlResult<> write_totals(const Statement& update, const Totals& totals) {
     return Query(update, t.events, t.bytes, t.last_id, t.in, t.released, t.too_large, t.evicted, t.expired,
                  t.damaged, t.memory_full, checksum(t))
         .run();
+}
+
+SqlResult<> insert_set_aside(const Statement& insert, uint64_t created_unix_nanos,
+                             std::span<const char> payload) {
+    return Query(insert, created_unix_nanos, checksum(created_unix_nanos, payload), payload).run();
+}
+
+SetAside read_set_aside(const Query& query) {
+    SetAside message{query.integer(0), false, query.blob(2)};
+    message.whole = query.integer(1) == checksum(message.created_unix_nanos, message.payload);
+    return message;
 }
 
 SqlResult<std::string> read_mark(Database& store) {

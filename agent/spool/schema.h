@@ -73,6 +73,24 @@ SqlResult<std::string> read_mark(Database& store);
 SqlResult<> write_mark(const Statement& update, std::string_view mark);
 inline constexpr const char* update_mark = "UPDATE total SET mark = ?1, mark_checksum = ?2";
 
+// A message that the brokers refuse, kept for the administrator: a payload of its own. The newest are kept.
+inline constexpr uint64_t max_set_aside = 64;
+inline constexpr size_t max_set_aside_bytes = 1u << 20;  // of a payload; a larger one is only counted
+SqlResult<> insert_set_aside(const Statement& insert, uint64_t created_unix_nanos,
+                             std::span<const char> payload);
+inline constexpr const char* insert_into_set_aside =
+    "INSERT INTO set_aside (created_unix_nanos, payload_checksum, payload) VALUES (?1, ?2, ?3)";
+inline constexpr const char* trim_set_aside =
+    "DELETE FROM set_aside WHERE id <= (SELECT max(id) FROM set_aside) - ?1";
+struct SetAside {
+    uint64_t created_unix_nanos = 0;
+    bool whole = false;
+    std::span<const char> payload;  // valid as long as the query's row
+};
+SetAside read_set_aside(const Query& query);
+inline constexpr const char* select_set_aside =
+    "SELECT created_unix_nanos, payload_checksum, payload FROM set_aside ORDER BY id";
+
 // What salvage could read: the accounts, if the old file's could be read, with the batches that could not
 // be, as damaged.
 struct Salvaged {
@@ -81,9 +99,9 @@ struct Salvaged {
     std::string mark;         // empty when it cannot be read
 };
 
-// Copies the batches that are whole, and the mark, from a file that was set aside into `store`, in one
-// transaction and with their ids, and writes the totals. Only a failure to write is an error; then nothing
-// was copied.
+// Copies the batches and messages set aside that are whole, and the mark, from a file that was set aside into
+// `store`, in one transaction and with their ids, and writes the totals. Only a failure to write is an error;
+// then nothing was copied.
 SqlResult<Salvaged> salvage(Database& from, Database& store);
 
 }  // namespace tcptrail::spool

@@ -20,7 +20,8 @@ struct Reading {
     uint64_t released_through = 0;  // all batches that it took up to this id are released
     uint64_t released_events = 0;   // of these, without damaged ones
     uint64_t released_bytes = 0;
-    uint64_t taken_events = 0;  // of the batches that it took beyond it, without damaged ones
+    uint64_t too_large_events = 0;  // of the released ones: set aside instead of delivered
+    uint64_t taken_events = 0;      // of the batches that it took beyond it, without damaged ones
     uint64_t taken_bytes = 0;
 };
 
@@ -72,9 +73,10 @@ struct Shared {
     // Held for moments only, but while the appender replaces the file.
     Mutex mutex;
     Reading reading GUARDED_BY(mutex);
-    std::vector<uint64_t> damaged GUARDED_BY(mutex);  // reader → appender: batches to set aside
-    std::deque<Merged> merged GUARDED_BY(mutex);      // spool-sync → appender
-    std::string trouble GUARDED_BY(mutex);            // checkpointer → appender: what failed
+    std::vector<uint64_t> damaged GUARDED_BY(mutex);      // reader → appender: batches to set aside
+    std::deque<std::string> set_aside GUARDED_BY(mutex);  // reader → appender: payloads of one message each
+    std::deque<Merged> merged GUARDED_BY(mutex);          // spool-sync → appender
+    std::string trouble GUARDED_BY(mutex);                // checkpointer → appender: what failed
 };
 
 }  // namespace tcptrail::spool

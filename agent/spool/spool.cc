@@ -198,6 +198,8 @@ SqlResult<Totals> Spool::open_file() {
         {statements_.sum, "SELECT sum(events), sum(bytes) FROM batch WHERE id BETWEEN ?1 AND ?2"},
         {statements_.totals, update_totals},
         {statements_.mark, update_mark},
+        {statements_.set_aside, insert_into_set_aside},
+        {statements_.trim, trim_set_aside},
     };
     for (auto& [statement, sql] : wanted) {
         auto prepared = database->prepare(sql);
@@ -306,6 +308,7 @@ void Spool::settle(const Ledger& ledger) {
     dropped_ = 0;
     evicting_.clear();
     damaged_ids_.clear();
+    set_aside_.clear();
     shared_->commits.add();
     marks_to_sync_.emplace_back(shared_->commits.get(), mark_);
     // A disk that takes long: the marks between are not missed.
@@ -338,8 +341,9 @@ void Spool::publish() {
     const uint64_t released = memory.released_events - ledger_.released_from_memory;
     counters_.found.set(found_);
     counters_.in.set(totals.in + memory.held_events + released + dropped_);
-    counters_.released.set(totals.released + released);
-    counters_.too_large.set(totals.too_large);
+    const uint64_t too_large = memory.too_large_events - ledger_.too_large_from_memory;
+    counters_.released.set(totals.released + released - too_large);
+    counters_.too_large.set(totals.too_large + too_large);
     counters_.evicted.set(totals.evicted);
     counters_.expired.set(totals.expired);
     counters_.damaged.set(totals.damaged);

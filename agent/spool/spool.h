@@ -86,6 +86,7 @@ private:
         Totals totals;    // `events` and `bytes`: in rows, or in the reader's hands
         Reading reading;  // what is taken account of; released batches are deleted
         uint64_t released_from_memory = 0;
+        uint64_t too_large_from_memory = 0;
     };
     struct Range {
         uint64_t first;
@@ -93,7 +94,7 @@ private:
         uint64_t Totals::* account;  // what the events in it are counted as
     };
     struct Statements {
-        Statement begin, commit, rollback, insert, remove, unclaimed, sum, totals, mark;
+        Statement begin, commit, rollback, insert, remove, unclaimed, sum, totals, mark, set_aside, trim;
     };
 
     explicit Spool(const Options& options) : options_(options) {}
@@ -112,6 +113,7 @@ private:
     SqlResult<> write(Ledger& ledger);
     SqlResult<> remove_released(Ledger& ledger);
     SqlResult<> remove_lost(Range ids, Ledger& ledger);
+    SqlResult<> keep_set_aside();
     SqlResult<> evict(Ledger& ledger);
     SqlResult<> expire(Ledger& ledger);
     SqlResult<Range> oldest(uint64_t Totals::* account, uint64_t bytes, uint64_t created_before);
@@ -142,6 +144,7 @@ private:
     std::string committed_mark_;
     bool mark_waits_ = false;                                     // mark_ is to be written
     std::deque<std::pair<uint64_t, std::string>> marks_to_sync_;  // by commit; with Sync::full
+    std::deque<std::string> set_aside_;                           // payloads, not committed yet
     uint64_t next_expiry_ns_ = 0;                                 // CLOCK_MONOTONIC
     std::vector<Range> evicting_;                                 // claimed to be removed, not deleted yet
     std::vector<uint64_t> damaged_ids_;                           // told by the reader, not deleted yet

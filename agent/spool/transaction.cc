@@ -22,8 +22,8 @@ bool Spool::idle() {
     MutexLock lock(shared_->mutex);
     const MemoryBuffer::Sums memory = shared_->memory.sums();
     return memory.waiting_events == 0 && memory.released_events == ledger_.released_from_memory &&
-           !mark_waits_ && shared_->merged.empty() && !expiry_due() && evicting_.empty() &&
-           damaged_ids_.empty() && shared_->damaged.empty() &&
+           !mark_waits_ && shared_->merged.empty() && shared_->set_aside.empty() && set_aside_.empty() &&
+           !expiry_due() && evicting_.empty() && damaged_ids_.empty() && shared_->damaged.empty() &&
            shared_->reading.released_through == ledger_.reading.released_through && dropped_ == 0 &&
            ledger_.totals.bytes <= options_.max_bytes;
 }
@@ -38,6 +38,10 @@ SqlResult<> Spool::write(Ledger& ledger) {
         MutexLock lock(shared_->mutex);
         ledger.reading = shared_->reading;
         all_taken = shared_->claimed >= shared_->appended_through;
+        while (!shared_->set_aside.empty()) {
+            set_aside_.push_back(std::move(shared_->set_aside.front()));
+            shared_->set_aside.pop_front();
+        }
         damaged_ids_.insert(damaged_ids_.end(), shared_->damaged.begin(), shared_->damaged.end());
         shared_->damaged.clear();
     }
@@ -68,10 +72,15 @@ SqlResult<> Spool::write(Ledger& ledger) {
         ledger.totals.leave(&Totals::damaged, ledger.totals.events);
         ledger.totals.bytes = 0;
     }
-    const uint64_t from_memory = shared_->memory.sums().released_events;
-    ledger.totals.in += from_memory - ledger.released_from_memory;
-    ledger.totals.released += from_memory - ledger.released_from_memory;
-    ledger.released_from_memory = from_memory;
+    const MemoryBuffer::Sums memory = shared_->memory.sums();
+    const uint64_t from_memory = memory.released_events - ledger.released_from_memory;
+    const uint64_t too_large = memory.too_large_events - ledger.too_large_from_memory;
+    ledger.totals.in += from_memory;
+    ledger.totals.too_large += too_large;
+    ledger.totals.released += from_memory - too_large;
+    ledger.released_from_memory = memory.released_events;
+    ledger.too_large_from_memory = memory.too_large_events;
+    if (auto done = keep_set_aside(); !done) return done;
     ledger.totals.in += dropped_;
     ledger.totals.memory_full += dropped_;
     if (auto done = write_totals(statements_.totals, ledger.totals); !done) return done;
@@ -80,11 +89,20 @@ SqlResult<> Spool::write(Ledger& ledger) {
     return Query(statements_.commit).run();
 }
 
+SqlResult<> Spool::keep_set_aside() {
+    if (set_aside_.empty()) return {};
+    for (const std::string& payload : set_aside_)
+        if (auto done = insert_set_aside(statements_.set_aside, unix_nanos(), payload); !done) return done;
+    return Query(statements_.trim, max_set_aside).run();
+}
+
 // What was delivered is counted by the reader, which has seen the messages; the rows only go.
 SqlResult<> Spool::remove_released(Ledger& ledger) {
     const Reading& now = ledger.reading;
     if (now.released_through == ledger_.reading.released_through) return {};
-    ledger.totals.leave(&Totals::released, now.released_events - ledger_.reading.released_events);
+    const uint64_t too_large = now.too_large_events - ledger_.reading.too_large_events;
+    ledger.totals.leave(&Totals::too_large, too_large);
+    ledger.totals.leave(&Totals::released, now.released_events - ledger_.reading.released_events - too_large);
     ledger.totals.bytes -= std::min(now.released_bytes - ledger_.reading.released_bytes, ledger.totals.bytes);
     return Query(statements_.remove, uint64_t{0}, now.released_through).run();
 }

@@ -161,6 +161,7 @@ void Transmitter::fail_item(Window::Item& item, rd_kafka_resp_err_t error, bool 
                 "topic {}: a message of {} bytes is larger than max.message.bytes allows: set aside", topic,
                 size_of(message)));
             board_.too_large.add();
+            reader_->set_aside(item.entry->batch.id, message);
             finish(item);
             return;
         }

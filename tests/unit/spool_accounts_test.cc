@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <xxhash.h>
 
+#include "agent/spool/inspect.h"
 #include "tests/unit/spool_files.h"
 
 using namespace tcptrail;
@@ -26,7 +27,8 @@ void make_format_1(const std::string& file) {
     }
     const auto sum = static_cast<int64_t>(checksum(RowHead{3, 0, 6, bytes}));
     sql(file,
-        "DROP TABLE total; CREATE TABLE total (\n    one INTEGER PRIMARY KEY CHECK (one = 1),\n    "
+        "DROP TABLE set_aside; DROP TABLE total; CREATE TABLE total (\n    one INTEGER PRIMARY KEY CHECK "
+        "(one = 1),\n    "
         "events INTEGER NOT NULL,\n    bytes INTEGER NOT NULL,\n    last_id INTEGER NOT NULL,\n    "
         "checksum INTEGER NOT NULL\n); INSERT INTO total VALUES (1, 6, " +
             std::to_string(bytes) + ", 3, " + std::to_string(sum) + "); PRAGMA user_version = 1");
@@ -159,4 +161,41 @@ TEST_CASE("a spool of a later format is kept as it is, for the program that know
     CHECK(open.spool->stats().held == 0);
     REQUIRE(set_aside_files(folder.path()).size() == 1);
     CHECK(read_file(folder.path() + "/" + set_aside_files(folder.path())[0]) == before);
+}
+
+TEST_CASE("messages that the brokers refuse are kept, the newest of them, over restarts and salvage") {
+    TemporaryFolder folder;
+    {
+        Open open = open_spool(options_in(folder.path()));
+        for (int i = 0; i < 70; i++)
+            REQUIRE(open.spool->append(messages(i * 2, 2), {}));
+        for (int i = 0; i < 70; i++) {
+            auto batch = open.reader->next();
+            REQUIRE((batch && *batch));
+            open.reader->set_aside((*batch)->id, (*batch)->messages[1]);
+            open.reader->release((*batch)->id);
+            REQUIRE(open.spool->maintain());
+        }
+        const auto stats = open.spool->stats();
+        CHECK(stats.too_large == 70);
+        CHECK(stats.released == 70);
+        CHECK(balanced(stats));
+    }
+    const bool broken = GENERATE(false, true);
+    if (broken) sql(folder.file(), "UPDATE total SET events = 5");
+    {
+        CHECK(open_spool(options_in(folder.path())).spool->stats().files_set_aside == (broken ? 1 : 0));
+    }
+    auto inspector = Inspector::open(folder.file());
+    REQUIRE(inspector);
+    std::vector<std::string> values;
+    auto damaged = inspector->each_set_aside([&](const MessageView& message) {
+        values.emplace_back(message.value);
+        return true;
+    });
+    REQUIRE(damaged);
+    CHECK(*damaged == 0);
+    REQUIRE(values.size() == max_set_aside);
+    CHECK(values.front() == messages(13, 1)[0].value);
+    CHECK(values.back() == messages(139, 1)[0].value);
 }

@@ -15,6 +15,7 @@
 #include <set>
 #include <thread>
 
+#include "agent/spool/inspect.h"
 #include "agent/spool/spool.h"
 #include "agent/transmit/client.h"
 #include "agent/transmit/consumer.h"
@@ -585,6 +586,19 @@ TEST_CASE("a message that is too large alone is set aside and counted") {
     CHECK(status.too_large == 1);
     CHECK(status.acknowledged == 10);
     CHECK(status.taken == 11);
+    const auto stats = pipeline.spool->stats();
+    CHECK(stats.too_large == 1);
+    CHECK(stats.released == 10);
+    CHECK(stats.in == 11);
+    // Kept for the administrator.
+    auto inspector = spool::Inspector::open(pipeline.folder.path() + "/spool.db");
+    REQUIRE(inspector);
+    std::vector<size_t> sizes;
+    REQUIRE(inspector->each_set_aside([&](const spool::MessageView& message) {
+        sizes.push_back(message.value.size());
+        return true;
+    }));
+    CHECK(sizes == std::vector<size_t>{50'000});
     CHECK_THAT(status.last_error,
                ContainsSubstring("a message of 50005 bytes") && ContainsSubstring("set aside"));
     CHECK(tally(read_all(options)).distinct.size() == 10);
