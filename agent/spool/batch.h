@@ -17,6 +17,7 @@ namespace tcptrail::spool {
 // The first byte of a payload.
 inline constexpr char plain_payload = 1;
 inline constexpr char compressed_payload = 2;  // a zstd frame with the plain one
+inline constexpr char columns_payload = 3;     // see columns.h
 
 // What one damaged batch costs at most, but for a single message that is larger.
 inline constexpr size_t max_batch_bytes = 1u << 20;

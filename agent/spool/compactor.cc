@@ -74,7 +74,7 @@ SqlResult<bool> Compactor::step(Database& store) {
     const bool waited = merged.events > 0 && unix_nanos() > oldest_unix_nanos + longest_span_nanos;
     if (!full && plain.size() < small_bytes && !waited) return false;
     done_through_ = merged.last_id;
-    merged.payload = compressor_.pack(std::move(plain));
+    merged.payload = compressor_.pack_densely(std::move(plain));
     MutexLock lock(shared_->mutex);
     shared_->merged.push_back(std::move(merged));
     return true;

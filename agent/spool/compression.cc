@@ -2,8 +2,10 @@
 #include "agent/spool/compression.h"
 
 #include <cstdint>
+#include <utility>
 
 #include "agent/spool/batch.h"
+#include "agent/spool/columns.h"
 
 namespace tcptrail::spool {
 namespace {
@@ -28,7 +30,15 @@ std::string Compressor::pack(std::string plain) {
     return packed_.substr(0, size + 1);
 }
 
+std::string Compressor::pack_densely(std::string plain) {
+    std::string columns = pack_columns(plain);
+    if (columns.empty()) return pack(std::move(plain));
+    columns.insert(columns.begin(), columns_payload);
+    return columns;
+}
+
 Result<std::vector<char>> Decompressor::unpack(std::span<const char> stored) {
+    if (!stored.empty() && stored[0] == columns_payload) return unpack_columns(stored.subspan(1));
     if (stored.empty() || stored[0] != compressed_payload)
         return std::vector<char>(stored.begin(), stored.end());
     const auto packed = stored.subspan(1);

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/spool/columns.h"
+
+#include <random>
+
+#include "agent/encode/event.h"
+#include "agent/spool/compression.h"
+#include "tests/unit/spool_files.h"
+
+using namespace tcptrail;
+using namespace tcptrail::spool;
+
+namespace {
+
+// Ends of connections as a busy server tells them.
+Message event(std::mt19937_64& random, uint64_t sequence) {
+    const auto below = [&random](uint64_t n) { return random() % n; };
+    v1::ConnectionEvent event;
+    const bool client = below(3) == 0;
+    event.set_host_id("0ed956421162208d91deb81f64558d47");
+    event.set_node("web-1");
+    event.set_run_id("d3128644-2306-4764-88cc-ad072647e855");
+    event.set_sequence(sequence);
+    const uint64_t ended = 1'795'377'413'000'000'000 + sequence * 5'000'000 + below(1'000'000);
+    const uint64_t established = ended - 100'000 - below(5'000'000);
+    const uint64_t opened = established - 30'000 - below(100'000);
+    event.set_emitted_unix_nanos(ended + 40'000'000 - below(1'000'000));
+    event.set_kind(v1::EVENT_KIND_CLOSED);
+    for (int i = 0; i < 32; i++)
+        event.mutable_connection_id()->push_back("0123456789abcdef"[below(16)]);
+    event.set_role(client ? v1::ROLE_CLIENT : v1::ROLE_SERVER);
+    event.set_local_address("192.0.2.1");
+    event.set_local_port(client ? 32768 + static_cast<uint32_t>(below(28000)) : 443);
+    event.set_remote_address("198.51.100." + std::to_string(below(200)));
+    event.set_remote_port(client ? 5432 : 32768 + static_cast<uint32_t>(below(28000)));
+    v1::Process& process = *event.mutable_process();
+    process.set_pid(client ? 4711 : 815);
+    process.set_name(client ? "java" : "nginx");
+    process.set_cgroup_path(client ? "/system.slice/app.service" : "/system.slice/nginx.service");
+    event.set_opened_unix_nanos(opened);
+    event.set_established_unix_nanos(established);
+    event.set_ended_unix_nanos(ended);
+    event.set_connect_us((established - opened) / 1000);
+    event.set_lifetime_us((ended - established) / 1000);
+    for (int i = 0; i < 4; i++) {
+        v1::StateChange& change = *event.add_timeline();
+        change.set_state(static_cast<v1::State>(i + 1));
+        if (i > 0) change.set_at_us((established - opened) / 1000 + below(10) * static_cast<uint64_t>(i));
+    }
+    event.set_bytes_sent(below(10) == 0 ? below(100'000) : 300);
+    event.set_bytes_acked(event.bytes_sent());
+    event.set_rtt_us(static_cast<uint32_t>(below(500)));
+    event.set_congestion("cubic");
+    return encode::to_message(event);
+}
+
+std::string plain_of(const std::vector<Message>& list) {
+    PayloadBuilder builder;
+    for (const Message& message : list)
+        builder.add(message);
+    return builder.take();
+}
+
+std::vector<Message> events(int count) {
+    std::mt19937_64 random(5);
+    std::vector<Message> list;
+    for (int i = 0; i < count; i++)
+        list.push_back(event(random, static_cast<uint64_t>(i + 1)));
+    return list;
+}
+
+std::string unpacked(const std::string& packed) {
+    auto plain = unpack_columns(packed);
+    REQUIRE(plain);
+    return {plain->begin(), plain->end()};
+}
+
+}  // namespace
+
+TEST_CASE("events in columns take half of what they take one after the other") {
+    const std::string plain = plain_of(events(2000));
+    const std::string packed = pack_columns(plain);
+    REQUIRE_FALSE(packed.empty());
+    CHECK(unpacked(packed) == plain);
+    CHECK(packed.size() < Compressor(dense_level).pack(plain).size() * 6 / 10);
+}
+
+TEST_CASE("columns give back messages of any kind among the events") {
+    auto list = events(300);
+    std::mt19937_64 random(9);
+    const auto add = [&](Topic topic, const std::string& key, const std::string& value) {
+        list.insert(list.begin() + static_cast<ptrdiff_t>(random() % list.size()), {topic, key, value});
+    };
+    add(Topic::agents, "0ed956421162208d91deb81f64558d47", std::string(5000, 'r'));
+    add(Topic::connections, "another key", list[3].value);
+    add(Topic::connections, "", "");
+    // Of a later schema: fields that are not known, of each kind, and an end without an address or a port.
+    add(Topic::connections, list[5].key,
+        list[5].value + std::string("\xa2\x3e\x03new\xa9\x3e"
+                                    "12345678\xb5\x3e"
+                                    "1234\x98\x3e\xff\xff\xff\xff\xff\xff\xff\xff\xff\1",
+                                    34));
+    add(Topic::connections, " 0  0", "\x28\1");
+    const std::string plain = plain_of(list);
+    const std::string packed = pack_columns(plain);
+    REQUIRE_FALSE(packed.empty());
+    CHECK(unpacked(packed) == plain);
+}
+
+TEST_CASE("what is no event, or is not written as protobuf writes it, comes back as it was") {
+    auto list = events(50);
+    SECTION("no protobuf") {
+        list[20].value =
+            GENERATE(as<std::string>{}, "\xff\xff", "\x08", "\x0b\x0c", std::string("\x12\x7f", 2),
+                     std::string("\0\0", 2), std::string("\x08\x80\x00", 3));
+        CHECK_FALSE(pack_columns(plain_of(list)).empty());
+    }
+    SECTION("a number with more bytes than it needs") {
+        // Columns would give it back with fewer: that is noticed.
+        list[20].value += std::string("\x28\x81\x00", 3);
+        CHECK(pack_columns(plain_of(list)).empty());
+    }
+    const std::string plain = plain_of(list);
+    auto back = Decompressor().unpack(Compressor(dense_level).pack_densely(plain));
+    REQUIRE(back);
+    CHECK(std::string(back->begin(), back->end()) == plain);
+}
+
+TEST_CASE("columns that are damaged are found out, or give something; they do no harm") {
+    const std::string packed = pack_columns(plain_of(events(200)));
+    REQUIRE_FALSE(packed.empty());
+    for (size_t length = 0; length < packed.size(); length += 7)
+        CHECK_FALSE(unpack_columns(std::span(packed).first(length)));
+    std::mt19937 random(11);
+    for (int i = 0; i < 3000; i++) {
+        std::string noise = packed;
+        for (int flips = 0; flips < 3; flips++)
+            noise[random() % noise.size()] = static_cast<char>(random());
+        (void)unpack_columns(noise);
+    }
+}
