@@ -158,7 +158,7 @@ catch = $(if $(wildcard /usr/include/catch2/catch_all.hpp),-lCatch2)
 
 # With the targets of fuzzing, to replay what was found.
 $(BUILD)/tests/unit-test: $(call test_object,unit) $(call test_object,fuzz,-not -name fuzzer.cc)
-$(BUILD)/tests/kernel-test: $(call test_object,kernel)
+$(BUILD)/tests/kernel-test: $(call test_object,kernel) $(BUILD)/tests/kafka/process.o
 $(BUILD)/tests/kafka-test: $(call test_object,kafka,-not -name plain_consumer.cc)
 # Beside what the tests against Kafka share.
 $(BUILD)/tests/faults-test: $(call test_object,faults) $(patsubst %,$(BUILD)/tests/kafka/%.o,acl process setting topic)

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tracing outlives the agent on this kernel, whatever its programs are attached by. tests/faults has what
+// needs a broker; here the spool is read.
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tests/catch.h"
+#include "tests/kafka/process.h"
+#include "tests/kernel/actors.h"
+#include "tests/kernel/scenes.h"
+
+using namespace tcptrail::test;
+using tests::eventually;
+using tests::Finished;
+using tests::Process;
+using tests::seconds;
+
+namespace {
+
+std::string binary() {
+    const char* const configured = std::getenv("TCPTRAIL");
+    return configured ? configured : "build/tcptrail";
+}
+
+// A bpffs of the test's own, in a mount namespace of this process's own.
+class BpfFs {
+public:
+    explicit BpfFs(const std::filesystem::path& folder) : path_(folder / "bpf") {
+        REQUIRE(unshare(CLONE_NEWNS) == 0);
+        REQUIRE(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+        std::filesystem::create_directory(path_);
+        REQUIRE(mount("bpf", path_.c_str(), "bpf", 0, nullptr) == 0);
+    }
+    ~BpfFs() { umount2(path_.c_str(), MNT_DETACH); }
+    BpfFs(const BpfFs&) = delete;
+    BpfFs& operator=(const BpfFs&) = delete;
+
+    std::string setting() const { return "capture.pin=" + (path_ / "tcptrail").string(); }
+
+private:
+    std::filesystem::path path_;
+};
+
+bool is_tracing(const Process& agent) {
+    return eventually(seconds(60),
+                      [&] { return agent.errors().find("sending to Kafka") != std::string::npos; });
+}
+
+}  // namespace
+
+TEST_CASE("the agent is killed: the next one tells what came meanwhile", "[kernel]") {
+    constexpr int each = 100;
+    const tests::Folder folder;
+    const BpfFs bpffs(folder.path());
+    const std::string spool = folder.path() / "spool";
+    const std::vector<std::string> command = {
+        binary(), "run",          "--set", "kafka.brokers=127.0.0.1:1", "--set", "spool.directory=" + spool,
+        "--set",  bpffs.setting()};
+    Netns net;
+    Actor server(net, "restart-server");
+    Actor client(net, "restart-client");
+    {
+        Process agent(command);
+        REQUIRE(is_tracing(agent));
+        burst(client, server, each);
+        agent.signal(SIGKILL);
+    }
+    burst(client, server, each);
+    {
+        Process agent(command);
+        REQUIRE(is_tracing(agent));
+        burst(client, server, each);
+        agent.signal(SIGTERM);
+        REQUIRE(agent.wait(seconds(60)) == 0);
+        INFO(agent.errors());
+        CHECK(agent.errors().find("which goes on after event") != std::string::npos);
+    }
+    burst(client, server, each);
+    const Finished detached = tests::run({binary(), "detach", "--set", bpffs.setting()});
+    INFO(detached.errors);
+    CHECK(detached.status == 0);
+
+    const Finished exported = tests::run({binary(), "spool", "export", "--directory", spool});
+    REQUIRE(exported.status == 0);
+    std::set<std::string> runs, ids;
+    std::set<uint64_t> numbers;
+    std::istringstream lines(exported.output);
+    for (std::string line; std::getline(lines, line);) {
+        const auto event = nlohmann::json::parse(line);
+        if (!event.contains("connection_id")) continue;  // a report
+        runs.insert(event.at("run_id"));
+        CHECK(numbers.insert(std::stoull(event.at("sequence").get<std::string>())).second);
+        if (event.value("netns", 0U) != net.inode()) continue;
+        CHECK(ids.insert(event.at("connection_id")).second);
+        CHECK(event.at("process").at("name").get<std::string>().starts_with("restart-"));
+    }
+    CHECK(runs.size() == 1);
+    CHECK(ids.size() == 2 * 3 * each);
+    CHECK(*numbers.rbegin() == numbers.size());
+}
