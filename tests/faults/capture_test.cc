@@ -108,7 +108,7 @@ TEST_CASE("fault 2: the ring and the map of connections are full at once", "[fau
     // What the ring took of these: all but 64 at most had no place in the map.
     CHECK(told.ends <= told.without_beginning + 64);
     CHECK(outcome.lost > 0);
-    CHECK(account_of(setting.consume().output, after.netns).ids.size() == 2 * after.connections);
+    CHECK(account_of(setting.consume().output, after).ids.size() == 2 * after.connections);
 }
 
 TEST_CASE("fault 4: more connections are open than are remembered", "[faults][root]") {

@@ -169,7 +169,7 @@ TEST_CASE("fault 35: the topic is deleted and made again", "[faults][root]") {
 
     // What the deleted one had acknowledged went with it. All that came after is there, both ends, once.
     const Finished consumed = setting.consume();
-    const Account account = account_of(consumed.output, after.netns);
+    const Account account = account_of(consumed.output, after);
     CHECK(account.roles.at("ROLE_CLIENT") == after.connections);
     CHECK(account.roles.at("ROLE_SERVER") == after.connections);
     CHECK(account.ids.size() == 2 * after.connections);

@@ -128,7 +128,7 @@ Truth truth_of(const Finished& generated) {
     return {report["connections"], report["netns"], report["pid"]};
 }
 
-Account account_of(const std::string& jsonl, uint64_t netns) {
+Account account_of(const std::string& jsonl, const Truth& truth) {
     Account account;
     std::istringstream lines(jsonl);
     for (std::string line; std::getline(lines, line);) {
@@ -138,7 +138,8 @@ Account account_of(const std::string& jsonl, uint64_t netns) {
             continue;
         }
         account.closed++;
-        if (event.at("netns") != netns) continue;
+        const uint64_t pid = event.value("process", nlohmann::json::object()).value("pid", 0U);
+        if (event.at("netns") != truth.netns || (pid != 0 && pid != truth.pid)) continue;
         account.roles[event.at("role")]++;
         account.ids.insert(event.at("connection_id"));
         account.runs.insert(event.at("run_id"));
@@ -154,7 +155,7 @@ void require_complete(const Setting& setting, const Truth& truth) {
     const Finished consumed = setting.consume();
     INFO(consumed.errors);
     REQUIRE(consumed.status == 0);  // no hole in any run's sequence
-    const Account account = account_of(consumed.output, truth.netns);
+    const Account account = account_of(consumed.output, truth);
     CHECK(account.roles.at("ROLE_CLIENT") == truth.connections);
     CHECK(account.roles.at("ROLE_SERVER") == truth.connections);
     CHECK(account.ids.size() == 2 * truth.connections);

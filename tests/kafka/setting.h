@@ -81,17 +81,18 @@ struct Truth {
 
 Truth truth_of(const Finished& generated);
 
-// The consumer's account of one namespace's connections.
+// The consumer's account of one generator's connections: of its namespace, whose number may be used again by
+// another program's, and of its process or of none that is known.
 struct Account {
     std::map<std::string, uint64_t> roles;
     std::set<std::string> ids;
     std::set<std::string> runs;
-    uint64_t closed = 0;       // in any namespace
+    uint64_t closed = 0;       // of any process
     uint64_t wrong_bytes = 0;  // seen whole and not 100 bytes each way
     uint64_t other_kinds = 0;
 };
 
-Account account_of(const std::string& jsonl, uint64_t netns);
+Account account_of(const std::string& jsonl, const Truth& truth);
 
 // Every connection is there, both ends, once, in what both consumers read.
 void require_complete(const Setting& setting, const Truth& truth);
