@@ -26,6 +26,9 @@ constexpr auto merge_interval = std::chrono::milliseconds(20);
 
 Result<std::unique_ptr<Checkpointer>> Checkpointer::start(std::shared_ptr<Shared> shared, Sync sync) {
     std::unique_ptr<Checkpointer> checkpointer(new Checkpointer(std::move(shared), sync));
+    // Now, so that the first round is not in the appender's way.
+    if (checkpointer->shared_->generation != 0)
+        if (auto done = checkpointer->attach(); !done) return std::unexpected(done.error());
     auto thread = start_thread("spool-sync",
                                [self = checkpointer.get()](const std::stop_token& stop) { self->run(stop); });
     if (!thread) return std::unexpected(thread.error());

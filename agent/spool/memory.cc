@@ -36,6 +36,11 @@ MemoryBuffer::Sums MemoryBuffer::sums() const {
     return sums_;
 }
 
+bool MemoryBuffer::has_taken() const {
+    MutexLock lock(mutex_);
+    return std::ranges::any_of(entries_, [](const Entry& entry) { return entry.taken_id != 0; });
+}
+
 void MemoryBuffer::close() {
     MutexLock lock(mutex_);
     open_ = false;

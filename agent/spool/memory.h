@@ -39,6 +39,8 @@ public:
     // events.
     uint64_t bound(uint64_t bytes);
     Sums sums() const;
+    // Whether the reader has what is nowhere else.
+    bool has_taken() const;
 
     // From close() on the reader takes nothing from here, and the appender may write what waits, each with
     // `write`, until that says false; then it says by written() that these are committed, or by open() that

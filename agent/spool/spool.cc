@@ -144,7 +144,8 @@ Result<> Spool::replace_file(SqlResult<Totals>& totals, bool first) {
     if (auto saved = nameless ? salvage(nameless, database_) : Salvaged()) {
         totals = saved->totals;
         highest_id_ = saved->highest_id;
-        if (first && !mark_waits_) mark_ = committed_mark_ = std::move(saved->mark);
+        if (first) committed_mark_ = std::move(saved->mark);
+        if (first && !mark_waits_) mark_ = committed_mark_;
     }
     return {};
 }
@@ -206,10 +207,12 @@ SqlResult<Totals> Spool::open_file() {
         if (!prepared) return std::unexpected(prepared.error());
         statement = std::move(*prepared);
     }
-    if (shared_->generation == 0 && !mark_waits_) {
+    if (shared_->generation == 0) {
         auto mark = read_mark(*database);
         if (!mark) return std::unexpected(mark.error());
-        mark_ = committed_mark_ = std::move(*mark);
+        committed_mark_ = std::move(*mark);
+        // A newer one may wait already, of what came before the file could be opened.
+        if (!mark_waits_) mark_ = committed_mark_;
     }
     database_ = std::move(*database);
     return totals;
@@ -310,10 +313,12 @@ void Spool::settle(const Ledger& ledger) {
     damaged_ids_.clear();
     set_aside_.clear();
     shared_->commits.add();
-    marks_to_sync_.emplace_back(shared_->commits.get(), mark_);
+    if (ledger.mark_written) {
+        marks_to_sync_.emplace_back(shared_->commits.get(), mark_);
+        mark_waits_ = false;
+    }
     // A disk that takes long: the marks between are not missed.
     if (marks_to_sync_.size() > max_marks_to_sync) marks_to_sync_.erase(marks_to_sync_.end() - 2);
-    mark_waits_ = false;
     const uint64_t one = 1;
     if (options_.sync == Sync::full) (void)!::write(shared_->sync_wake.get(), &one, sizeof(one));
     if (!shared_->memory.written()) return;

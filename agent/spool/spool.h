@@ -87,6 +87,7 @@ private:
         Reading reading;  // what is taken account of; released batches are deleted
         uint64_t released_from_memory = 0;
         uint64_t too_large_from_memory = 0;
+        bool mark_written = false;
     };
     struct Range {
         uint64_t first;

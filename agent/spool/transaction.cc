@@ -84,7 +84,9 @@ SqlResult<> Spool::write(Ledger& ledger) {
     ledger.totals.in += dropped_;
     ledger.totals.memory_full += dropped_;
     if (auto done = write_totals(statements_.totals, ledger.totals); !done) return done;
-    if (mark_waits_)
+    // What the reader took from memory is in no file: until it is delivered the mark must not say that it is.
+    ledger.mark_written = mark_waits_ && !shared_->memory.has_taken();
+    if (ledger.mark_written)
         if (auto done = write_mark(statements_.mark, mark_); !done) return done;
     return Query(statements_.commit).run();
 }

@@ -175,6 +175,8 @@ TEST_CASE("a disk that is full at the start gives what it holds once there is ro
     CHECK(open.spool->stats().found == 3);
     for (int i : {0, 1, 2, 5})
         CHECK(next_numbers(*open.reader) == std::vector<int>{i});
+    // One that was taken from memory is in no file: were the process killed, it would have to be told again.
+    CHECK(open.spool->committed_mark() == "old");
     CHECK_FALSE(open.spool->settled());
     open.reader->release(ids[0]);
     REQUIRE(open.spool->maintain());
