@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -34,6 +35,12 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error) {
 int main(int argc, char** argv) {
     // A reader of our output that goes away is an error of write(), not the end of the program.
     signal(SIGPIPE, SIG_IGN);
+    // Programs and maps take some sixty descriptors, brokers one each. Nothing here uses select().
+    rlimit files{};
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
 
     CLI::App app{"tcptrail tells the whole life of each TCP connection of this host, from outside.",
                  "tcptrail"};

@@ -87,6 +87,11 @@ std::unexpected<Error> refused(const std::string& what, int error) {
                                        : "CAP_BPF and CAP_PERFMON") +
                             "; run as root or give the program these capabilities",
                         ExitCode::no_permission);
+        // libbpf takes any EPERM for a limit of locked memory, which kernels since 5.11 do not have.
+        return fail(what + ": " + strerror(error) +
+                        " although the capabilities are there: a seccomp profile, a security module or the "
+                        "kernel's lockdown forbids it",
+                    ExitCode::no_permission);
     }
     return fail(what + ": " + strerror(error) + " (" + libbpf_reason() + ")", ExitCode::unavailable);
 }

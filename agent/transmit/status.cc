@@ -22,11 +22,12 @@ void StatusBoard::solved() {
 
 TransmitStatus StatusBoard::snapshot() const {
     TransmitStatus status;
-    status.taken = taken.get();
     status.queued = queued.get();
+    // What is taken is counted before it is acknowledged, so read in this order the three fit each other.
     status.acknowledged = acknowledged.get();
     status.too_large = too_large.get();
-    status.held = held.get();
+    status.taken = taken.get();
+    status.held = status.taken - status.acknowledged - status.too_large;
     status.failed = failed.get();
     status.clients = clients.get();
     status.connected = connected;

@@ -28,7 +28,7 @@ struct TransmitStatus {
 // Keeps a status: the transmit thread writes, any thread reads a copy.
 class StatusBoard {
 public:
-    Counter taken, queued, acknowledged, too_large, held, failed, clients;
+    Counter taken, queued, acknowledged, too_large, failed, clients;
     std::atomic<bool> connected = false;
 
     // A failure; it is the last error, and the problem until solved().

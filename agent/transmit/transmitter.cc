@@ -286,7 +286,6 @@ void Transmitter::wait() {
 
 void Transmitter::publish() {
     board_.queued.set(window_.outstanding());
-    board_.held.set(window_.not_done());
 }
 
 }  // namespace tcptrail::transmit
