@@ -208,7 +208,7 @@ Result<ExitCode> export_events(const SpoolOptions& options) {
             return std::unexpected(written.error());
         if (*refused > 0 || undecodable > 0)
             fprintf(stderr, "tcptrail: left out: %llu messages that are damaged\n",
-                    static_cast<unsigned long long>(*refused + undecodable));
+                    static_cast<unsigned long long>(*refused) + undecodable);
         return *refused > 0 || undecodable > 0 ? ExitCode::failure : ExitCode::ok;
     }
     const auto hidden = inspector->each([&](const spool::Inspector::Found& batch) {

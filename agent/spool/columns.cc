@@ -360,7 +360,7 @@ private:
 // Numbers as planes of bytes: the lowest of all, then the next.
 void put_planes(Parts& parts, const std::vector<uint64_t>& numbers) {
     const uint64_t largest = numbers.empty() ? 0 : *std::ranges::max_element(numbers);
-    const int width = (std::bit_width(largest) + 7) / 8;
+    const int width = static_cast<int>((std::bit_width(largest) + 7) / 8);
     parts.meta.push_back(static_cast<char>(width));
     std::string plane(numbers.size(), '\0');
     for (int place = 0; place < width; place++) {
@@ -416,7 +416,7 @@ public:
         constant_ = listed == 1;
         uint64_t size = 0;
         for (const uint64_t length : get_planes(parts, listed > 0 ? listed : count)) {
-            places_.push_back({size, length});
+            places_.emplace_back(size, length);
             if (length > max_plain) throw Broken();
             size += length;
             if (size > max_plain) throw Broken();
