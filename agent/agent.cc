@@ -7,6 +7,7 @@
 #include <chrono>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "agent/transmit/client.h"
@@ -214,6 +215,15 @@ void Agent::watch_spool() {
         log_error("spool: " + problem + "; events are kept in memory, and delivered from there");
 }
 
+// The file may be the checkpointer's at a moment; the last events are to be in it before nobody tries again.
+void Agent::settle() {
+    for (int i = 0; i < 20; ++i) {
+        pipeline_->keep();
+        if (spool_->settled() && spool_->idle()) return;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+}
+
 void Agent::stop() {
     // Both look for ends that were missed.
     if (auto looked = spool_ ? audit_->look() : pipeline_->sweep(); !looked)
@@ -221,8 +231,9 @@ void Agent::stop() {
     if (auto stopped = pipeline_->stop(); !stopped) log_error(stopped.error().message);
     if (spool_) {
         report(v1::REPORT_REASON_STOP);
+        settle();
         transmitter_->stop(shutdown_deadline);
-        pipeline_->keep();
+        settle();
         const auto stats = spool_->stats();
         log_info("spool: since it was made " + std::to_string(stats.in) +
                  " events and reports = " + std::to_string(stats.released) + " acknowledged by Kafka + " +

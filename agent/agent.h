@@ -45,6 +45,7 @@ private:
     void report(v1::ReportReason reason);
     void watch_kafka();
     void watch_spool();
+    void settle();
     void stop();
 
     const Config& config_;

@@ -168,7 +168,10 @@ Result<Account> Pipeline::account() const {
     account.ring_full = (*counts)[TCPTRAIL_LOST_RING_FULL] + (*counts)[TCPTRAIL_OPENED_LOST_RING_FULL];
     account.malformed = capture_->malformed.get();
     account.progress = progress_told_;
-    account.in_ring = account.seen - account.ring_full - capture_->received.get();
+    // Saturating: counters that somebody removed from the pins begin anew, and must not make a monster of
+    // this.
+    const uint64_t gone = account.ring_full + capture_->received.get();
+    account.in_ring = account.seen - std::min(account.seen, gone);
     return account;
 }
 

@@ -225,7 +225,8 @@ Result<> Spool::append(std::span<const Message> messages, std::string_view mark)
         if (builder.bytes() >= max_batch_bytes) seal(builder);
     }
     if (builder.events() > 0) seal(builder);
-    if (!mark.empty() && mark.size() <= max_mark_bytes) {
+    // The same again is no reason to write.
+    if (!mark.empty() && mark != mark_ && mark.size() <= max_mark_bytes) {
         mark_ = mark;
         mark_waits_ = true;
     }

@@ -69,6 +69,8 @@ public:
     // Nothing waits in memory: all that was appended, and its mark, is committed; with Sync::full, and
     // durable.
     bool settled() const;
+    // Nothing is to be written, deleted or evicted. Capture thread.
+    bool idle();
 
     // Deletes what was released, evicts, and writes what waits in memory. To be called at least once a
     // second; does nothing when there is nothing to do.
@@ -109,7 +111,6 @@ private:
     SqlResult<Totals> open_file();
     SqlResult<> recount(Totals& totals, const Reading& reading);
     void seal(PayloadBuilder& builder);
-    bool idle();
     Result<> flush();
     SqlResult<> write(Ledger& ledger);
     SqlResult<> remove_released(Ledger& ledger);

@@ -11,9 +11,6 @@
 
 namespace tests {
 
-namespace {
-
-// Our own copy of the table of mounts: what we mount is nobody else's, and goes with us.
 void enter_private_mounts() {
     static const bool entered = [] {
         REQUIRE(unshare(CLONE_NEWNS) == 0);
@@ -22,8 +19,6 @@ void enter_private_mounts() {
     }();
     REQUIRE(entered);
 }
-
-}  // namespace
 
 BpfFs::BpfFs(const std::filesystem::path& folder) : path_(folder / "bpf") {
     enter_private_mounts();

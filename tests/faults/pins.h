@@ -8,6 +8,10 @@
 
 namespace tests {
 
+// Gives this process a table of mounts of its own: what is mounted then is nobody else's, and goes with it.
+// Only the first call does so.
+void enter_private_mounts();
+
 // A bpffs of a test's own, in a mount namespace of this program's own. What is pinned in it goes with it.
 class BpfFs {
 public:

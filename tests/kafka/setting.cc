@@ -67,7 +67,7 @@ std::vector<nlohmann::json> Setting::reports() const {
                                    name_ + ".agents", "--from", "beginning", "--verify", "-o", "jsonl"},
                                   seconds(60));
     INFO(consumed.errors);
-    REQUIRE(consumed.status == 0);
+    REQUIRE(consumed.status <= 1);  // 1: with holes, which an account has to explain
     std::vector<nlohmann::json> reports;
     std::istringstream lines(consumed.output);
     for (std::string line; std::getline(lines, line);)
@@ -97,6 +97,9 @@ Verdict verdict_of(const Finished& consumed) {
     std::istringstream lines(consumed.errors);
     for (std::string line; std::getline(lines, line);) {
         // verify: 1 run, 20000 events, 0 holes, 0 duplicates
+        // verify: 1 run, 20000 events, 2 holes (10 events missing), 0 duplicates
+        if (const size_t begin = line.find('('); begin != std::string::npos)
+            line.erase(begin - 1, line.find(')') + 2 - begin);
         std::istringstream words(line);
         std::string label, unit;
         if (!(words >> label) || label != "verify:") continue;

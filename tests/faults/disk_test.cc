@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What can happen to the disk under the spool: faults 44, 46 and 54. What bytes can turn into is
+// unit/spool_test's.
+#include <signal.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "tests/catch.h"
+#include "tests/faults/audit.h"
+#include "tests/faults/broker.h"
+#include "tests/faults/disk.h"
+
+using namespace tests;
+
+namespace {
+
+Truth truth_of(Process& load) {
+    const int status = load.wait(seconds(120));
+    return tests::truth_of(Finished{status, load.output(), load.errors()});
+}
+
+std::vector<std::string> agent_on(const Setting& setting, const SmallDisk& disk,
+                                  std::vector<std::string> settings = {}) {
+    settings.push_back("spool.directory=" + (disk.path() / "spool").string());
+    settings.emplace_back("report.interval_secs=1");
+    return setting.agent(brokers(), settings);
+}
+
+bool says(const Process& agent, const std::string& words) {
+    return eventually(seconds(30), [&] { return agent.errors().find(words) != std::string::npos; });
+}
+
+constexpr const char* in_memory = "events are kept in memory";
+constexpr const char* on_disk_again = "events are stored on the disk again";
+
+}  // namespace
+
+TEST_CASE("fault 44: the disk is full while it writes, and has room again", "[faults][root]") {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const SmallDisk disk(setting.folder(), 20);
+    Process agent(agent_on(setting, disk));
+    REQUIRE(is_tracing(agent));
+    Process load(generator(30'000, 3000));
+    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > 0; }));
+    disk.fill();
+    REQUIRE(says(agent, in_memory));
+    // Kafka gets events meanwhile.
+    const uint64_t before = setting.delivered();
+    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > before; }));
+    disk.free();
+    REQUIRE(says(agent, on_disk_again));
+    const Truth truth = truth_of(load);
+    require_delivered(setting, 2 * truth.connections);
+    require_stops(agent);
+    CHECK(require_audit(setting, {truth}).lost == 0);
+}
+
+TEST_CASE("fault 44: the disk is full while Kafka is away", "[faults][root]") {
+    Broker& broker = Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const SmallDisk disk(setting.folder(), 20);
+    Process agent(agent_on(setting, disk, {"spool.memory_bytes=1MiB"}));
+    REQUIRE(is_tracing(agent));
+    const Truth first = tests::truth_of(run(generator(1000, 1000)));
+    require_delivered(setting, 2 * first.connections);
+    broker.freeze();
+    disk.fill();
+    const Truth second = tests::truth_of(run(generator(20'000, 5000)));
+    REQUIRE(says(agent, in_memory));
+    disk.free();
+    broker.thaw();
+    const Truth third = tests::truth_of(run(generator(1000, 500)));
+    REQUIRE(eventually(seconds(60), [&] { return setting.delivered() > 2 * first.connections; }));
+    std::this_thread::sleep_for(seconds(2));
+    require_stops(agent);
+    // What did not fit into the memory is lost, and counted to the last one.
+    const Outcome outcome = require_audit(setting, {first, second, third});
+    CHECK(outcome.lost > 0);
+    CHECK(outcome.lost == outcome.reasons.at("memory_full"));
+}
+
+TEST_CASE("fault 45, 46: the file system gives up: every write and sync fails", "[faults][root]") {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const SmallDisk disk(setting.folder(), 40);
+    Process agent(agent_on(setting, disk));
+    REQUIRE(is_tracing(agent));
+    Process load(generator(20'000, 2000));
+    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > 0; }));
+    disk.shut_down();
+    REQUIRE(says(agent, in_memory));
+    const Truth truth = truth_of(load);
+    require_delivered(setting, 2 * truth.connections);
+    require_stops(agent);
+    CHECK(require_audit(setting, {truth}).lost == 0);
+}
+
+TEST_CASE("fault 46: the spool's folder is deleted while it writes", "[faults][root]") {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const SmallDisk disk(setting.folder(), 40);
+    Process agent(agent_on(setting, disk));
+    REQUIRE(is_tracing(agent));
+    const Truth first = tests::truth_of(run(generator(1000, 1000)));
+    require_delivered(setting, 2 * first.connections);
+    std::filesystem::remove_all(disk.path() / "spool");
+    const Truth second = tests::truth_of(run(generator(6000, 2000)));
+    require_delivered(setting, 2 * (first.connections + second.connections));
+    require_stops(agent);
+    CHECK(require_audit(setting, {first, second}).lost == 0);
+}
+
+TEST_CASE("fault 46: no folder for the spool can be made at the start", "[faults][root]") {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const SmallDisk disk(setting.folder(), 20);
+    disk.make_read_only();
+    Process agent(agent_on(setting, disk));
+    REQUIRE(is_tracing(agent));
+    const Truth first = tests::truth_of(run(generator(1000, 1000)));
+    require_delivered(setting, 2 * first.connections);
+    disk.make_writable();
+    REQUIRE(says(agent, on_disk_again));
+    const Truth second = tests::truth_of(run(generator(1000, 1000)));
+    require_delivered(setting, 2 * (first.connections + second.connections));
+    require_stops(agent);
+    CHECK(require_audit(setting, {first, second}).lost == 0);
+}
+
+TEST_CASE("fault 54: two agents on one spool", "[faults][root]") {
+    const Setting setting;
+    Process agent(setting.agent("127.0.0.1:1"));
+    REQUIRE(is_tracing(agent));
+    const Finished second = run(setting.agent("127.0.0.1:1"));
+    CHECK(second.status != 0);
+    CHECK(second.errors.find("is in use by process " + std::to_string(agent.pid())) != std::string::npos);
+    require_stops(agent);
+}
