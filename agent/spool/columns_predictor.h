@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// For columns*.cc alone: numbers are stored as the difference from what they are likely to be.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "agent/spool/columns_shape.h"
+
+namespace tcptrail::spool::columns {
+
+inline uint64_t zigzag(uint64_t difference) {
+    return (difference << 1) ^ (0 - (difference >> 63));
+}
+
+inline uint64_t unzigzag(uint64_t value) {
+    return (value >> 1) ^ (0 - (value & 1));
+}
+
+// What a number is likely to be: nothing, its predecessor in the stream, another of its event, or the
+// microseconds between two times of its event.
+struct Predictor {
+    enum Kind : uint8_t { none, previous, other, interval };
+    Kind kind = none;
+    uint8_t first = 0, second = 0;  // leaves before it
+
+    uint64_t of(const std::vector<Value>& event, uint64_t before) const {
+        switch (kind) {
+            case none:
+                return 0;
+            case previous:
+                return before;
+            case other:
+                return event[first].number;
+            case interval:
+                return (event[first].number - event[second].number) / 1000;
+        }
+        return 0;
+    }
+};
+
+struct Event {
+    size_t shape;
+    std::vector<Value> values;
+    std::vector<uint64_t> before;  // by leaf: the last number of the same path
+};
+
+// The one that leaves the least of this leaf's numbers, by a sample of the events; there is one at least.
+Predictor choose(const std::vector<const Event*>& events, const Shape& shape, size_t leaf);
+
+}  // namespace tcptrail::spool::columns

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/spool/columns_shape.h"
+
+#include <google/protobuf/descriptor.h>
+
+#include <utility>
+
+#include "schemas/v1/connection.pb.h"
+
+namespace tcptrail::spool::columns {
+
+namespace {
+
+constexpr size_t max_leaves = 250;  // of a shape: one byte names one
+
+}  // namespace
+
+Shape make_shape(std::string tokens, Paths& paths) {
+    Shape shape{std::move(tokens), {}};
+    Reader reader(shape.tokens);
+    std::vector<std::string> parents{""};
+    std::vector<std::map<uint64_t, uint64_t>> seen(1);
+    while (!reader.at_end()) {
+        const uint64_t tag = reader.number();
+        const Wire wire = static_cast<Wire>(tag & 7);
+        if (wire == nested_end) {
+            if (parents.size() < 2) throw Broken();
+            parents.pop_back();
+            seen.pop_back();
+            continue;
+        }
+        // The third element of a list is another column than the second.
+        std::string path = parents.back();
+        put_number(path, tag);
+        put_number(path, seen.back()[tag]++);
+        if (wire == nested) {
+            parents.push_back(std::move(path));
+            seen.emplace_back();
+            if (parents.size() > 8) throw Broken();
+            continue;
+        }
+        if (wire != varint && wire != bytes && wire != fixed32 && wire != fixed64) throw Broken();
+        shape.leaves.push_back({wire, paths.of(path)});
+        if (shape.leaves.size() > max_leaves) throw Broken();
+    }
+    if (parents.size() != 1) throw Broken();
+    return shape;
+}
+
+void split(std::string_view message, const google::protobuf::Descriptor* type, std::string& tokens,
+           std::vector<Value>& values) {
+    Reader reader(message);
+    while (!reader.at_end()) {
+        const uint64_t tag = reader.number();
+        switch (static_cast<Wire>(tag & 7)) {
+            case varint:
+                values.push_back({reader.number(), {}});
+                break;
+            case fixed64:
+                values.push_back({0, reader.take(8)});
+                break;
+            case fixed32:
+                values.push_back({0, reader.take(4)});
+                break;
+            case bytes: {
+                const auto* field = type ? type->FindFieldByNumber(static_cast<int>(tag >> 3)) : nullptr;
+                const std::string_view text = reader.text();
+                if (field && field->type() == google::protobuf::FieldDescriptor::TYPE_MESSAGE) {
+                    put_number(tokens, (tag & ~uint64_t{7}) | nested);
+                    split(text, field->message_type(), tokens, values);
+                    put_number(tokens, (tag & ~uint64_t{7}) | nested_end);
+                    continue;
+                }
+                values.push_back({0, text});
+                break;
+            }
+            default:
+                throw Broken();
+        }
+        put_number(tokens, tag);
+    }
+}
+
+void join(Reader& tokens, const Value*& value, std::string& out) {
+    while (!tokens.at_end()) {
+        const uint64_t tag = tokens.number();
+        switch (static_cast<Wire>(tag & 7)) {
+            case nested_end:
+                return;
+            case nested: {
+                std::string inner;
+                join(tokens, value, inner);
+                put_number(out, (tag & ~uint64_t{7}) | bytes);
+                put_text(out, inner);
+                break;
+            }
+            case varint:
+                put_number(out, tag);
+                put_number(out, (value++)->number);
+                break;
+            case bytes:
+                put_number(out, tag);
+                put_text(out, (value++)->text);
+                break;
+            default:
+                put_number(out, tag);
+                out += (value++)->text;
+        }
+    }
+}
+
+std::string usual_key(const Shape& shape, const std::vector<Value>& values) {
+    std::string ends[2];
+    Reader tokens(shape.tokens);
+    size_t depth = 0, leaf = 0;
+    while (!tokens.at_end()) {
+        const uint64_t tag = tokens.number();
+        const auto wire = static_cast<Wire>(tag & 7);
+        depth += wire == nested;
+        depth -= wire == nested_end;
+        if (wire == nested || wire == nested_end) continue;
+        const Value& value = values[leaf++];
+        if (depth > 0) continue;
+        const uint64_t field = tag >> 3;
+        if (field == v1::ConnectionEvent::kLocalAddressFieldNumber && wire == bytes)
+            ends[0] = value.text.substr(0, value.text.find('%'));
+        if (field == v1::ConnectionEvent::kRemoteAddressFieldNumber && wire == bytes)
+            ends[1] = value.text.substr(0, value.text.find('%'));
+        if (field == v1::ConnectionEvent::kLocalPortFieldNumber && wire == varint)
+            ends[0] += " " + std::to_string(value.number);
+        if (field == v1::ConnectionEvent::kRemotePortFieldNumber && wire == varint)
+            ends[1] += " " + std::to_string(value.number);
+    }
+    // A port that is 0 is not in the message.
+    for (std::string& end : ends)
+        if (end.find(' ') == std::string::npos) end += " 0";
+    if (ends[1] < ends[0]) std::swap(ends[0], ends[1]);
+    return ends[0] + " " + ends[1];
+}
+
+}  // namespace tcptrail::spool::columns
