@@ -84,7 +84,9 @@ Result<> Agent::start() {
 
 Pipeline::Sink Agent::sink() {
     Pipeline::Sink sink;
-    sink.event = [this](const v1::ConnectionEvent& event) { on_event(event); };
+    sink.event = [this](const v1::ConnectionEvent& event, uint64_t earlier_ns) {
+        on_event(event, earlier_ns);
+    };
     sink.keep = [this](const Checkpoint& checkpoint) { return keep(checkpoint); };
     if (!spool_) return sink;
     sink.is_lasting = true;
@@ -138,11 +140,13 @@ Result<> Agent::listen(EventLoop& loop) {
     return result;
 }
 
-void Agent::on_event(const v1::ConnectionEvent& event) {
-    if (spool_)
+void Agent::on_event(const v1::ConnectionEvent& event, uint64_t earlier_ns) {
+    if (spool_) {
         messages_.push_back(encode::to_message(event));
-    else if (!output_closed_ && !writer_.write(event))
+        messages_.back().earlier_ns = earlier_ns;
+    } else if (!output_closed_ && !writer_.write(event)) {
         output_closed_ = true;
+    }
 }
 
 void Agent::drain() {

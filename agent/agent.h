@@ -36,7 +36,7 @@ private:
     Result<> open_spool();
     Result<> start_delivery();
     Result<> listen(EventLoop& loop);
-    void on_event(const v1::ConnectionEvent& event);
+    void on_event(const v1::ConnectionEvent& event, uint64_t earlier_ns);
     void drain();
     void progress();
     Pipeline::Sink sink();

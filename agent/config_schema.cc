@@ -185,6 +185,8 @@ std::vector<ConfigKey> make_keys() {
                "What a power cut may take. normal: the last second. full: nothing that the agent counts as stored."),
         size("spool.memory_bytes", MEMBER(spool.memory_bytes), mib, gib, Steps::any,
              "How much may wait in memory while the disk does not take it."),
+        boolean("spool.live_first", MEMBER(spool.live_first),
+                "Whether what happens now is delivered before what waits since an outage. false: all in its order."),
 
         brokers("kafka.brokers", MEMBER(kafka.brokers),
                 "The brokers to ask first. Empty: no Kafka."),

@@ -123,8 +123,9 @@ struct Traffic {
 // Views point into the record that it was made from, and are valid as long as that is.
 struct Connection {
     Kind kind = Kind::unspecified;
-    uint64_t cookie = 0;    // of the socket, unique within a boot
-    uint64_t birth_ns = 0;  // CLOCK_BOOTTIME; with the cookie it names one attempt. 0: not seen
+    uint64_t cookie = 0;       // of the socket, unique within a boot
+    uint64_t birth_ns = 0;     // CLOCK_BOOTTIME; with the cookie it names one attempt. 0: not seen
+    bool told_before = false;  // there may be an earlier event of this attempt
     Role role = Role::unspecified;
     bool ipv6 = false;
     bool has_addresses = false;

@@ -18,6 +18,8 @@ struct Message {
     Topic topic = Topic::connections;
     std::string key;
     std::string value;  // serialized protobuf
+    // CLOCK_BOOTTIME since when the stream may have an earlier event of the same connection; 0: it has none.
+    uint64_t earlier_ns = 0;
 };
 
 }  // namespace tcptrail

@@ -11,6 +11,7 @@
 
 #include "agent/base/error.h"
 #include "agent/encode/message.h"
+#include "agent/spool/lane.h"
 
 namespace tcptrail::spool {
 
@@ -35,7 +36,8 @@ struct Batch {
     Batch(Batch&&) noexcept = default;
     Batch& operator=(Batch&&) noexcept = default;
 
-    uint64_t id = 0;  // from 1, contiguous, in the order of appending; never used twice
+    uint64_t id = 0;  // contiguous within its lane, in the order of appending; never used twice
+    Lane lane = Lane::live;
     uint64_t created_unix_nanos = 0;
     std::vector<char> payload;          // what the views point into
     std::vector<MessageView> messages;  // in the order of appending

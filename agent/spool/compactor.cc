@@ -22,10 +22,12 @@ constexpr uint64_t longest_span_nanos = 3'600'000'000'000;
 
 // What an earlier run has left unmerged stays so: to look for it would be to read all.
 Compactor::Compactor(std::shared_ptr<Shared> shared)
-    : shared_(std::move(shared)), compressor_(dense_level), done_through_(shared_->appended_through) {}
+    : shared_(std::move(shared)),
+      compressor_(dense_level),
+      done_through_(shared_->lanes[Lane::backlog].appended_through) {}
 
 void Compactor::begin_round() {
-    wait_through_ = std::exchange(seen_through_, shared_->appended_through);
+    wait_through_ = std::exchange(seen_through_, shared_->lanes[Lane::backlog].appended_through);
 }
 
 SqlResult<bool> Compactor::step(Database& store) {
@@ -33,7 +35,7 @@ SqlResult<bool> Compactor::step(Database& store) {
         MutexLock lock(shared_->mutex);
         if (shared_->merged.size() >= max_waiting) return true;
     }
-    done_through_ = std::max<uint64_t>(done_through_, shared_->claimed);
+    done_through_ = std::max<uint64_t>(done_through_, shared_->lanes[Lane::backlog].claimed);
     if (done_through_ >= wait_through_) return false;
     auto select = store.prepare("SELECT * FROM batch WHERE id > ?1 AND id <= ?2 ORDER BY id");
     if (!select) return std::unexpected(select.error());

@@ -10,9 +10,9 @@
 
 namespace tcptrail::spool {
 
-// Makes few large batches of the many small ones that wait: a batch of ten events hardly compresses, one of
-// two thousand does. It only reads; the appender puts the result in the place of what it was made of, unless
-// the reader has come there first. Belongs to the spool-sync thread.
+// Makes few large batches of the many small ones that wait in the backlog: a batch of ten events hardly
+// compresses, one of two thousand does. It only reads; the appender puts the result in the place of what it
+// was made of, unless the reader has come there first. Belongs to the spool-sync thread.
 class Compactor {
 public:
     explicit Compactor(std::shared_ptr<Shared> shared);

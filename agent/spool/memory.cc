@@ -6,11 +6,22 @@
 
 namespace tcptrail::spool {
 
+void MemoryBuffer::Sums::enter(const MemoryBatch& batch) {
+    waiting_events += batch.events;
+    held_events += batch.events;
+    held_bytes += batch.payload.size();
+    if (batch.lane == Lane::backlog) backlog_batches++;
+}
+
+void MemoryBuffer::Sums::leave(const MemoryBatch& batch) {
+    held_events -= batch.events;
+    held_bytes -= batch.payload.size();
+    if (batch.lane == Lane::backlog) backlog_batches--;
+}
+
 void MemoryBuffer::add(MemoryBatch batch) {
     MutexLock lock(mutex_);
-    sums_.waiting_events += batch.events;
-    sums_.held_events += batch.events;
-    sums_.held_bytes += batch.payload.size();
+    sums_.enter(batch);
     entries_.push_back({std::move(batch)});
 }
 
@@ -24,8 +35,7 @@ uint64_t MemoryBuffer::bound(uint64_t bytes) {
         }
         dropped += entry->batch.events;
         sums_.waiting_events -= entry->batch.events;
-        sums_.held_events -= entry->batch.events;
-        sums_.held_bytes -= entry->batch.payload.size();
+        sums_.leave(entry->batch);
         entry = entries_.erase(entry);
     }
     return dropped;
@@ -34,6 +44,12 @@ uint64_t MemoryBuffer::bound(uint64_t bytes) {
 MemoryBuffer::Sums MemoryBuffer::sums() const {
     MutexLock lock(mutex_);
     return sums_;
+}
+
+uint64_t MemoryBuffer::waiting_since(Lane lane) const {
+    MutexLock lock(mutex_);
+    const auto oldest = std::ranges::find_if(entries_, [&](const Entry& entry) { return entry.waits(lane); });
+    return oldest == entries_.end() ? 0 : oldest->batch.appended_ns;
 }
 
 bool MemoryBuffer::has_taken() const {
@@ -63,8 +79,7 @@ bool MemoryBuffer::written() {
     return std::erase_if(entries_, [this](const Entry& entry) {
                if (!entry.in_transaction) return false;
                sums_.waiting_events -= entry.batch.events;
-               sums_.held_events -= entry.batch.events;
-               sums_.held_bytes -= entry.batch.payload.size();
+               sums_.leave(entry.batch);
                return true;
            }) > 0;
 }
@@ -74,10 +89,10 @@ void MemoryBuffer::open() {
     open_ = true;
 }
 
-std::optional<MemoryBuffer::Taken> MemoryBuffer::take(uint64_t max_bytes) {
+std::optional<MemoryBuffer::Taken> MemoryBuffer::take(Lane lane, uint64_t max_bytes) {
     MutexLock lock(mutex_);
     if (!open_) return std::nullopt;
-    const auto oldest = std::ranges::find(entries_, uint64_t{0}, &Entry::taken_id);
+    const auto oldest = std::ranges::find_if(entries_, [&](const Entry& entry) { return entry.waits(lane); });
     if (oldest == entries_.end()) return std::nullopt;
     const uint64_t bytes = oldest->batch.payload.size();
     if (taken_bytes_ > 0 && taken_bytes_ + bytes > max_bytes) return std::nullopt;
@@ -91,8 +106,7 @@ void MemoryBuffer::release(uint64_t id) {
     MutexLock lock(mutex_);
     const auto found = std::ranges::find(entries_, id, &Entry::taken_id);
     if (found == entries_.end()) return;
-    sums_.held_events -= found->batch.events;
-    sums_.held_bytes -= found->batch.payload.size();
+    sums_.leave(found->batch);
     sums_.released_events += found->batch.events;
     sums_.too_large_events += found->too_large;
     taken_bytes_ -= found->batch.payload.size();

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent/base/mutex.h"
+#include "agent/spool/lane.h"
 
 namespace tcptrail::spool {
 
@@ -16,6 +17,8 @@ struct MemoryBatch {
     uint64_t created_unix_nanos = 0;
     uint64_t events = 0;
     std::string payload;
+    Lane lane = Lane::live;
+    uint64_t appended_ns = 0;  // CLOCK_MONOTONIC
 };
 
 // What was appended and is not in the file yet: for a moment as a rule, for longer where the disk does not
@@ -29,6 +32,10 @@ public:
         uint64_t held_bytes = 0;        // of payload
         uint64_t released_events = 0;   // in all: they never were in the file
         uint64_t too_large_events = 0;  // of these
+        uint64_t backlog_batches = 0;   // held of that lane
+
+        void enter(const MemoryBatch& batch);
+        void leave(const MemoryBatch& batch);  // it is held no more
     };
 
     // The ids of batches that were taken from memory; those of the file are smaller.
@@ -39,6 +46,8 @@ public:
     // events.
     uint64_t bound(uint64_t bytes);
     Sums sums() const;
+    // The appended_ns of the oldest that waits; 0: none does.
+    uint64_t waiting_since(Lane lane) const;
     // Whether the reader has what is nowhere else.
     bool has_taken() const;
 
@@ -50,12 +59,13 @@ public:
     bool written();
     void open();
 
-    // For the reader: the oldest that waits, if it may take one and then has at most `max_bytes` from here.
+    // For the reader: the oldest of a lane that waits, if it may take one and then has at most `max_bytes`
+    // from here.
     struct Taken {
         uint64_t id = 0;
         MemoryBatch batch;
     };
-    std::optional<Taken> take(uint64_t max_bytes);
+    std::optional<Taken> take(Lane lane, uint64_t max_bytes);
     void release(uint64_t id);
     void set_aside(uint64_t id);  // one of its messages
     // What was taken and not released waits again.
@@ -67,6 +77,8 @@ private:
         uint64_t taken_id = 0;  // 0: it waits
         uint64_t too_large = 0;
         bool in_transaction = false;  // is being written
+
+        bool waits(Lane lane) const { return taken_id == 0 && batch.lane == lane; }
     };
 
     mutable Mutex mutex_;

@@ -18,6 +18,9 @@ struct Options {
     uint32_t max_age_hours = 0;       // older events are removed, and counted as expired; 0: however old
     Sync sync = Sync::normal;
     uint64_t memory_bytes = 16u << 20;  // of events that the disk does not take
+    bool live_first = true;  // before what is behind an outage; false: all in the order of appending
+    // How long something may wait in the live lane before what follows goes into the backlog. No setting.
+    uint64_t longest_live_wait_ms = 500;
 };
 
 }  // namespace tcptrail::spool

@@ -21,7 +21,7 @@ SqlResult<> SpoolReader::attach() {
     if (!database) return std::unexpected(database.error());
     database_ = std::move(*database);
     if (auto done = database_.execute("PRAGMA query_only = ON"); !done) return done;
-    auto select = database_.prepare("SELECT * FROM batch WHERE id > ?1 ORDER BY id LIMIT 1");
+    auto select = database_.prepare("SELECT * FROM batch WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT 1");
     if (!select) return std::unexpected(select.error());
     select_ = std::move(*select);
     auto before = database_.prepare("SELECT id FROM batch WHERE id < ?1 ORDER BY id DESC LIMIT 1");
@@ -38,40 +38,49 @@ std::unexpected<Error> SpoolReader::failed(const SqlError& error) {
 }
 
 Result<std::optional<Batch>> SpoolReader::next() {
-    auto batch = next_in_file();
+    auto live = next(Lane::live);
+    if (live && *live) return live;
+    auto backlog = next(Lane::backlog);
+    return !live && backlog && !*backlog ? std::move(live) : std::move(backlog);
+}
+
+Result<std::optional<Batch>> SpoolReader::next(Lane lane) {
+    auto batch = next_in_file(lane);
     if (batch && *batch) return batch;
     // Also when the file cannot be read: what is in it comes when it can be again.
-    if (auto other = next_in_memory()) return other;
+    if (auto other = next_in_memory(lane)) return other;
     return batch;
 }
 
-std::optional<Batch> SpoolReader::next_in_memory() {
-    auto taken = shared_->memory.take(shared_->max_taken_memory);
+std::optional<Batch> SpoolReader::next_in_memory(Lane lane) {
+    auto taken = shared_->memory.take(lane, shared_->max_taken_memory);
     if (!taken) return std::nullopt;
     Batch batch;
     batch.id = taken->id;
+    batch.lane = lane;
     batch.created_unix_nanos = taken->batch.created_unix_nanos;
     if (auto plain = decompressor_.unpack(taken->batch.payload)) batch.payload = std::move(*plain);
     if (auto messages = parse_payload(batch.payload)) batch.messages = std::move(*messages);
     return batch;
 }
 
-Result<std::optional<Batch>> SpoolReader::next_in_file() {
+Result<std::optional<Batch>> SpoolReader::next_in_file(Lane lane) {
+    const LaneState& state = shared_->lanes[lane];
     for (;;) {
         if (shared_->generation == 0) return std::nullopt;
         if (!select_.get() || shared_->generation != generation_)
             if (auto done = attach(); !done) return failed(done.error());
         if (taken_bytes_ >= shared_->max_taken_bytes && taken_bytes_ > 0) return std::nullopt;
         const uint64_t merges = shared_->merges;
-        uint64_t claimed = shared_->claimed;
-        if (claimed >= shared_->appended_through) return std::nullopt;
+        uint64_t claimed = state.claimed;
+        if (claimed >= state.appended_through) return std::nullopt;
 
-        Query query(select_, claimed);
+        Query query(select_, claimed, last_possible_id(lane));
         auto found = query.step();
         if (!found) return failed(found.error());
         if (!*found) {
             // Evicted, or the file replaced, in the meantime; otherwise it has lost what was appended.
-            if (shared_->claimed != claimed || shared_->generation != generation_) continue;
+            if (state.claimed != claimed || shared_->generation != generation_) continue;
             return failed(SqlError::malformed(fmt::format("nothing is found after batch {}", claimed)));
         }
         const Row row = read_row(query);
@@ -82,6 +91,7 @@ Result<std::optional<Batch>> SpoolReader::next_in_file() {
         Batch batch;
         if (row.whole) {
             batch.id = id;
+            batch.lane = lane;
             batch.created_unix_nanos = row.head.created_unix_nanos;
             if (auto plain = decompressor_.unpack(row.payload)) batch.payload = std::move(*plain);
             if (auto messages = parse_payload(batch.payload); messages && messages->size() == row.head.events)
@@ -92,7 +102,7 @@ Result<std::optional<Batch>> SpoolReader::next_in_file() {
         const Taken taken{id, batch.messages.size(), good ? row.head.bytes : 0, !good};
         if (!take(claimed, merges, taken)) continue;
         if (good) return batch;
-        advance();
+        advance(lane);
     }
 }
 
@@ -110,24 +120,27 @@ SqlResult<bool> SpoolReader::in_place(const Row& row, uint64_t claimed) {
 bool SpoolReader::take(uint64_t claimed, uint64_t merges, const Taken& batch) {
     MutexLock lock(shared_->mutex);
     if (shared_->merges != merges) return false;
-    if (!shared_->claimed.compare_exchange_strong(claimed, batch.id)) return false;
+    const Lane lane = lane_of(batch.id);
+    if (!shared_->lanes[lane].claimed.compare_exchange_strong(claimed, batch.id)) return false;
     if (batch.released) shared_->damaged.push_back(batch.id);
+    shared_->reading.taken_batches[lane]++;
     shared_->reading.taken_events += batch.events;
     shared_->reading.taken_bytes += batch.bytes;
     taken_bytes_ += batch.bytes;
-    taken_.push_back(batch);
+    taken_[lane].push_back(batch);
     return true;
 }
 
-std::deque<SpoolReader::Taken>::iterator SpoolReader::find(uint64_t id) {
-    const auto found = std::ranges::lower_bound(taken_, id, {}, &Taken::id);
-    return found == taken_.end() || found->id == id ? found : taken_.end();
+SpoolReader::Taken* SpoolReader::find(uint64_t id) {
+    auto& taken = taken_[lane_of(id)];
+    const auto found = std::ranges::lower_bound(taken, id, {}, &Taken::id);
+    return found == taken.end() || found->id != id ? nullptr : &*found;
 }
 
 void SpoolReader::set_aside(uint64_t id, const MessageView& message) {
     if (id >= MemoryBuffer::first_id)
         shared_->memory.set_aside(id);
-    else if (const auto found = find(id); found != taken_.end())
+    else if (Taken* found = find(id))
         found->too_large++;
     PayloadBuilder builder;
     builder.add({message.topic, std::string(message.key), std::string(message.value)});
@@ -143,20 +156,22 @@ void SpoolReader::release(uint64_t id) {
         shared_->memory.release(id);
         return;
     }
-    const auto found = find(id);
-    if (found == taken_.end() || found->released) return;
+    Taken* found = find(id);
+    if (!found || found->released) return;
     found->released = true;
     taken_bytes_ -= found->bytes;
-    advance();
+    advance(lane_of(id));
 }
 
 // Tells what is released from the oldest on.
-void SpoolReader::advance() {
+void SpoolReader::advance(Lane lane) {
+    auto& taken = taken_[lane];
     MutexLock lock(shared_->mutex);
     Reading& reading = shared_->reading;
-    for (; !taken_.empty() && taken_.front().released; taken_.pop_front()) {
-        const Taken& oldest = taken_.front();
-        reading.released_through = oldest.id;
+    for (; !taken.empty() && taken.front().released; taken.pop_front()) {
+        const Taken& oldest = taken.front();
+        reading.released_through[lane] = oldest.id;
+        reading.taken_batches[lane]--;
         reading.released_events += oldest.events;
         reading.released_bytes += oldest.bytes;
         reading.too_large_events += oldest.too_large;

@@ -20,11 +20,14 @@ class SpoolReader {
 public:
     static Result<std::unique_ptr<SpoolReader>> open(std::shared_ptr<Shared> shared);
 
-    // The oldest batch that nobody has taken, now taken by the caller: it stays in the spool, safe from
-    // eviction, until it is released. Nothing: there is none, or the caller holds as much as it may (half
-    // of the spool's bound; one batch always). A damaged batch is told to the appender and passed over. While
-    // the disk does not take what is appended, batches come from memory once the file has no more that can be
-    // read.
+    // The oldest batch of the lane that nobody has taken, now taken by the caller: it stays in the spool,
+    // safe from eviction, until it is released. Nothing: there is none, or the caller holds as much as it may
+    // (half of the spool's bound; one batch always). A damaged batch is told to the appender and passed over.
+    // While the disk does not take what is appended, batches come from memory once the file has no more that
+    // can be read. Within a connection the order is kept when the backlog is read only where the live lane
+    // has nothing.
+    Result<std::optional<Batch>> next(Lane lane);
+    // Of the live lane, or else of the backlog.
     Result<std::optional<Batch>> next();
 
     // The caller is done with a batch; in any order. Deleted by the appender once all that was taken
@@ -52,24 +55,24 @@ private:
     };
 
     explicit SpoolReader(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
-    Result<std::optional<Batch>> next_in_file();
-    std::optional<Batch> next_in_memory();
+    Result<std::optional<Batch>> next_in_file(Lane lane);
+    std::optional<Batch> next_in_memory(Lane lane);
     SqlResult<> attach();
     std::unexpected<Error> failed(const SqlError& error);
     SqlResult<bool> in_place(const Row& row, uint64_t claimed);
-    std::deque<Taken>::iterator find(uint64_t id);
+    Taken* find(uint64_t id);
     bool take(uint64_t claimed, uint64_t merges, const Taken& batch);
-    void advance();
+    void advance(Lane lane);
 
     std::shared_ptr<Shared> shared_;
     Database database_;
-    Statement select_;  // the first row after an id
+    Statement select_;  // the first row between two ids
     Statement before_;  // the id of the last row before one
     Decompressor decompressor_;
     Compressor compressor_{dense_level};
     uint32_t generation_ = 0;
-    std::deque<Taken> taken_;   // by id; the front is not released
-    uint64_t taken_bytes_ = 0;  // not released
+    PerLane<std::deque<Taken>> taken_;  // by id; the front is not released
+    uint64_t taken_bytes_ = 0;          // not released
 };
 
 }  // namespace tcptrail::spool

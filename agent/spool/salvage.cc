@@ -21,7 +21,8 @@ public:
         if (store_.changes() == 0) return {};
         events_ += row.head.events;
         bytes_ += row.head.bytes;
-        last_id_ = std::max(last_id_, row.head.id);
+        uint64_t& highest = highest_ids_[lane_of(row.head.id)];
+        highest = std::max(highest, row.head.id);
         return {};
     }
     // What the accounts are, when `before` is what they were.
@@ -32,18 +33,18 @@ public:
             before.damaged += before.events - events_;
         before.events = events_;
         before.bytes = bytes_;
-        before.last_id = std::max(before.last_id, last_id_);
+        before.last_id = std::max(before.last_id, highest_ids_[Lane::backlog]);
         return before;
     }
 
-    uint64_t highest_id() const { return last_id_; }
+    const PerLane<uint64_t>& highest_ids() const { return highest_ids_; }
 
 private:
     Database& store_;
     const Statement& insert_;
     uint64_t events_ = 0;
     uint64_t bytes_ = 0;
-    uint64_t last_id_ = 0;
+    PerLane<uint64_t> highest_ids_;
 };
 
 // From leaf to leaf: needs no id to find the next. False: it ended at a page that cannot be read.
@@ -58,8 +59,7 @@ SqlResult<bool> copy_in_order(const Statement& all, Copy& copy) {
 }
 
 // From id to id: steps over what cannot be read.
-SqlResult<> copy_by_id(const Statement& from, Copy& copy) {
-    uint64_t id = 1;
+SqlResult<> copy_by_id(const Statement& from, uint64_t id, Copy& copy) {
     for (uint64_t unreadable = 0; unreadable < max_unreadable_ids;) {
         Query query(from, id);
         auto found = query.step();
@@ -121,7 +121,8 @@ SqlResult<Salvaged> salvage(Database& from, Database& store) {
     Copy copy(store, *insert);
     auto complete = copy_in_order(*all, copy);
     if (!complete) done = std::unexpected(complete.error());
-    if (complete && !*complete) done = copy_by_id(*from_id, copy);
+    for (Lane lane : lanes)
+        if (done && complete && !*complete) done = copy_by_id(*from_id, first_id(lane), copy);
     if (done) done = write_totals(*totals, copy.totals(before));
     if (done) done = copy_set_aside(from, store);
     if (done) done = write_mark(*mark, salvaged.mark);
@@ -131,7 +132,7 @@ SqlResult<Salvaged> salvage(Database& from, Database& store) {
         return std::unexpected(done.error());
     }
     salvaged.totals = copy.totals(before);
-    salvaged.highest_id = copy.highest_id();
+    salvaged.highest_ids = copy.highest_ids();
     return salvaged;
 }
 

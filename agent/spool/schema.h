@@ -41,8 +41,8 @@ inline constexpr const char* insert_into_batch = "INSERT INTO batch VALUES (?1, 
 // in = released + too_large + evicted + expired + damaged + memory_full + events.
 struct Totals {
     uint64_t events = 0;
-    uint64_t bytes = 0;  // of payload
-    uint64_t last_id = 0;
+    uint64_t bytes = 0;    // of payload
+    uint64_t last_id = 0;  // that was given to a batch of the backlog
     uint64_t in = 0;
     uint64_t released = 0;
     uint64_t too_large = 0;
@@ -95,8 +95,8 @@ inline constexpr const char* select_set_aside =
 // be, as damaged.
 struct Salvaged {
     Totals totals;
-    uint64_t highest_id = 0;  // of the batches
-    std::string mark;         // empty when it cannot be read
+    PerLane<uint64_t> highest_ids;  // of the batches; 0: none
+    std::string mark;               // empty when it cannot be read
 };
 
 // Copies the batches and messages set aside that are whole, and the mark, from a file that was set aside into

@@ -10,6 +10,7 @@
 #include "agent/base/counter.h"
 #include "agent/base/fd.h"
 #include "agent/base/mutex.h"
+#include "agent/spool/lane.h"
 #include "agent/spool/memory.h"
 
 namespace tcptrail::spool {
@@ -17,15 +18,16 @@ namespace tcptrail::spool {
 // What the reader has in hand and is done with. It knows by the messages themselves, whatever becomes of the
 // rows.
 struct Reading {
-    uint64_t released_through = 0;  // all batches that it took up to this id are released
-    uint64_t released_events = 0;   // of these, without damaged ones
+    PerLane<uint64_t> released_through;  // all batches that it took up to this id are released
+    uint64_t released_events = 0;        // of these, without damaged ones
     uint64_t released_bytes = 0;
-    uint64_t too_large_events = 0;  // of the released ones: set aside instead of delivered
-    uint64_t taken_events = 0;      // of the batches that it took beyond it, without damaged ones
+    uint64_t too_large_events = 0;    // of the released ones: set aside instead of delivered
+    PerLane<uint64_t> taken_batches;  // that it took beyond it
+    uint64_t taken_events = 0;        // in these, without damaged ones
     uint64_t taken_bytes = 0;
 };
 
-// Batches that wait, made into one by the spool-sync thread, for the appender to put in their place.
+// Batches of the backlog, made into one by the spool-sync thread, for the appender to put in their place.
 struct Merged {
     uint64_t first_id = 0;
     uint64_t last_id = 0;             // the new batch's id too
@@ -34,18 +36,24 @@ struct Merged {
     std::string payload;
 };
 
+// Ids only grow. Batches up to `claimed` belong to whoever moved it there: the reader, to deliver them, or
+// the appender, to evict them. Moved by compare-and-swap only, so no batch has two owners.
+struct LaneState {
+    std::atomic<uint64_t> claimed = 0;
+    std::atomic<uint64_t> appended_through = 0;  // appender: committed
+};
+
 // All that the threads of a spool share, besides the file.
 struct Shared {
+    Shared() { lanes[Lane::live].claimed = lanes[Lane::live].appended_through = first_live_id - 1; }
+
     std::string path;               // of the database
     Fd lock;                        // on its directory
     Fd wake;                        // eventfd: something for the reader's thread to do
     uint64_t max_taken_bytes = 0;   // how much the reader may hold unreleased
     uint64_t max_taken_memory = 0;  // the same of what is in memory
 
-    // Ids only grow. Batches up to `claimed` belong to whoever moved it there: the reader, to deliver them,
-    // or the appender, to evict them. Moved by compare-and-swap only, so no batch has two owners.
-    std::atomic<uint64_t> claimed = 0;
-    std::atomic<uint64_t> appended_through = 0;  // appender: committed
+    PerLane<LaneState> lanes;
 
     MemoryBuffer memory;  // what is not in the file
 

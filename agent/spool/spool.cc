@@ -33,18 +33,25 @@ std::unexpected<Error> unavailable(Error problem) {
     return unavailable(std::unexpected(std::move(problem)));
 }
 
-// 0: no rows, where none are expected.
-SqlResult<uint64_t> highest_id(Database& database, bool expected) {
-    auto newest =
-        database.prepare(fmt::format("SELECT {} FROM batch ORDER BY id DESC LIMIT 1", head_columns).c_str());
+// By lane; 0: no rows. Not both, where some are expected.
+SqlResult<PerLane<uint64_t>> highest_ids(Database& database, bool expected) {
+    const std::string sql =
+        fmt::format("SELECT {} FROM batch WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1", head_columns);
+    auto newest = database.prepare(sql.c_str());
     if (!newest) return std::unexpected(newest.error());
-    Query query(*newest);
-    auto found = query.step();
-    if (!found) return std::unexpected(found.error());
-    const Row row = *found ? read_head(query) : Row();
-    if (*found ? !row.head_whole : expected)
-        return std::unexpected(SqlError::malformed("the newest batch is damaged"));
-    return row.head.id;
+    PerLane<uint64_t> highest;
+    bool damaged = false;
+    for (Lane lane : lanes) {
+        Query query(*newest, first_id(lane), last_possible_id(lane));
+        auto found = query.step();
+        if (!found) return std::unexpected(found.error());
+        const Row row = *found ? read_head(query) : Row();
+        highest[lane] = row.head.id;
+        damaged = damaged || (*found && !row.head_whole);
+        expected = expected && !*found;
+    }
+    if (damaged || expected) return std::unexpected(SqlError::malformed("the newest batch is damaged"));
+    return highest;
 }
 
 }  // namespace
@@ -116,7 +123,10 @@ Result<> Spool::attach() {
     // What a new file has of it may be less than what was committed to the old one.
     if (!first) mark_waits_ = true;
     ledger_.totals = *totals;
-    shared_->appended_through = highest_id_;
+    ledger_.last_live_id = std::max(ledger_.last_live_id, highest_ids_[Lane::live]);
+    for (Lane lane : lanes)
+        shared_->lanes[lane].appended_through = std::max(highest_ids_[lane], first_id(lane) - 1);
+    stall_.begin_file(highest_ids_[Lane::live], monotonic_nanos());
     shared_->merged.clear();
     struct stat status{};
     shared_->inode = stat(shared_->path.c_str(), &status) == 0 ? status.st_ino : 0;
@@ -143,7 +153,7 @@ Result<> Spool::replace_file(SqlResult<Totals>& totals, bool first) {
     // Without room for the copy, what could be saved stays in the file that was set aside.
     if (auto saved = nameless ? salvage(nameless, database_) : Salvaged()) {
         totals = saved->totals;
-        highest_id_ = saved->highest_id;
+        highest_ids_ = saved->highest_ids;
         if (first) committed_mark_ = std::move(saved->mark);
         if (first && !mark_waits_) mark_ = committed_mark_;
     }
@@ -156,7 +166,8 @@ SqlResult<> Spool::recount(Totals& totals, const Reading& reading) {
     uint64_t events = reading.taken_events + reading.released_events - ledger_.reading.released_events;
     uint64_t bytes = reading.taken_bytes + reading.released_bytes - ledger_.reading.released_bytes;
     std::vector<Range> own = evicting_;
-    own.push_back({shared_->claimed + 1, std::numeric_limits<int64_t>::max(), &Totals::events});
+    for (Lane lane : lanes)
+        own.push_back({shared_->lanes[lane].claimed + 1, last_possible_id(lane), &Totals::events});
     for (const Range& ids : own) {
         Query sum(statements_.sum, ids.first, ids.last);
         if (auto row = sum.step(); !row) return std::unexpected(row.error());
@@ -183,10 +194,10 @@ SqlResult<Totals> Spool::open_file() {
     auto totals = read_totals(*database);
     if (!totals) return totals;
     // The newest batch tells how far to read, and what ids are taken.
-    auto highest = highest_id(*database, totals->events > 0);
+    auto highest = highest_ids(*database, totals->events > 0);
     if (!highest) return std::unexpected(highest.error());
-    highest_id_ = *highest;
-    totals->last_id = std::max(totals->last_id, *highest);
+    highest_ids_ = *highest;
+    totals->last_id = std::max(totals->last_id, highest_ids_[Lane::backlog]);
     const std::string remove =
         fmt::format("DELETE FROM batch WHERE id BETWEEN ?1 AND ?2 RETURNING {}", head_columns);
     const std::pair<Statement&, const char*> wanted[] = {
@@ -195,7 +206,8 @@ SqlResult<Totals> Spool::open_file() {
         {statements_.rollback, "ROLLBACK"},
         {statements_.insert, insert_into_batch},
         {statements_.remove, remove.c_str()},
-        {statements_.unclaimed, "SELECT id, bytes, created_unix_nanos FROM batch WHERE id > ?1 ORDER BY id"},
+        {statements_.unclaimed,
+         "SELECT id, bytes, created_unix_nanos FROM batch WHERE id > ?1 AND id <= ?2 ORDER BY id"},
         {statements_.sum, "SELECT sum(events), sum(bytes) FROM batch WHERE id BETWEEN ?1 AND ?2"},
         {statements_.totals, update_totals},
         {statements_.mark, update_mark},
@@ -219,12 +231,16 @@ SqlResult<Totals> Spool::open_file() {
 }
 
 Result<> Spool::append(std::span<const Message> messages, std::string_view mark) {
-    PayloadBuilder builder;
+    look_at_lanes();
+    const bool has_backlog = this->has_backlog();
+    PerLane<PayloadBuilder> builders;
     for (const Message& message : messages) {
-        builder.add(message);
-        if (builder.bytes() >= max_batch_bytes) seal(builder);
+        const Lane lane = choose_lane(message, has_backlog);
+        builders[lane].add(message);
+        if (builders[lane].bytes() >= max_batch_bytes) seal(builders[lane], lane);
     }
-    if (builder.events() > 0) seal(builder);
+    for (Lane lane : lanes)
+        if (builders[lane].events() > 0) seal(builders[lane], lane);
     // The same again is no reason to write.
     if (!mark.empty() && mark != mark_ && mark.size() <= max_mark_bytes) {
         mark_ = mark;
@@ -237,12 +253,35 @@ Result<> Spool::append(std::span<const Message> messages, std::string_view mark)
 }
 
 Result<> Spool::maintain() {
+    look_at_lanes();
     return flush();
 }
 
-void Spool::seal(PayloadBuilder& builder) {
+void Spool::look_at_lanes() {
+    stall_.look(shared_->lanes[Lane::live].claimed, shared_->memory.waiting_since(Lane::live),
+                monotonic_nanos());
+}
+
+// Also what the reader has of it counts: after a crash it would come behind what is in the live lane.
+bool Spool::has_backlog() const {
+    // What is in a file that could not be opened yet is not known.
+    if (shared_->generation == 0 || shared_->memory.sums().backlog_batches > 0) return true;
+    MutexLock lock(shared_->mutex);
+    const LaneState& backlog = shared_->lanes[Lane::backlog];
+    return backlog.claimed < backlog.appended_through || shared_->reading.taken_batches[Lane::backlog] > 0;
+}
+
+Lane Spool::choose_lane(const Message& message, bool has_backlog) const {
+    if (!options_.live_first || stall_.stalled()) return Lane::backlog;
+    // What was told earlier of this connection may be in the backlog: it goes behind it.
+    return has_backlog && message.earlier_ns != 0 && message.earlier_ns <= stall_.flows_since()
+               ? Lane::backlog
+               : Lane::live;
+}
+
+void Spool::seal(PayloadBuilder& builder, Lane lane) {
     const uint64_t events = builder.events();
-    shared_->memory.add({unix_nanos(), events, compressor_.pack(builder.take())});
+    shared_->memory.add({unix_nanos(), events, compressor_.pack(builder.take()), lane, monotonic_nanos()});
 }
 
 Result<> Spool::flush() {
@@ -308,6 +347,7 @@ void Spool::hand_to_reader() {
 }
 
 void Spool::settle(const Ledger& ledger) {
+    if (ledger.last_live_id != ledger_.last_live_id) stall_.committed(ledger.last_live_id, monotonic_nanos());
     ledger_ = ledger;
     dropped_ = 0;
     evicting_.clear();
@@ -323,7 +363,8 @@ void Spool::settle(const Ledger& ledger) {
     const uint64_t one = 1;
     if (options_.sync == Sync::full) (void)!::write(shared_->sync_wake.get(), &one, sizeof(one));
     if (!shared_->memory.written()) return;
-    shared_->appended_through = ledger.totals.last_id;
+    shared_->lanes[Lane::live].appended_through = ledger.last_live_id;
+    shared_->lanes[Lane::backlog].appended_through = ledger.totals.last_id;
     // It can fail only when the reader has long been due to wake.
     (void)!::write(shared_->wake.get(), &one, sizeof(one));
 }

@@ -24,6 +24,7 @@
 #include "agent/spool/reader.h"
 #include "agent/spool/schema.h"
 #include "agent/spool/shared.h"
+#include "agent/spool/stall.h"
 
 namespace tcptrail::spool {
 
@@ -85,7 +86,8 @@ public:
 private:
     // What a transaction changes; takes effect when it is committed.
     struct Ledger {
-        Totals totals;    // `events` and `bytes`: in rows, or in the reader's hands
+        Totals totals;  // `events` and `bytes`: in rows, or in the reader's hands
+        uint64_t last_live_id = first_live_id - 1;
         Reading reading;  // what is taken account of; released batches are deleted
         uint64_t released_from_memory = 0;
         uint64_t too_large_from_memory = 0;
@@ -100,7 +102,8 @@ private:
         Statement begin, commit, rollback, insert, remove, unclaimed, sum, totals, mark, set_aside, trim;
     };
 
-    explicit Spool(const Options& options) : options_(options) {}
+    explicit Spool(const Options& options)
+        : options_(options), stall_(options.longest_live_wait_ms * 1'000'000) {}
 
     Result<> attach();
     Result<> replace_file(SqlResult<Totals>& totals, bool first);
@@ -110,7 +113,10 @@ private:
     void hand_to_reader();
     SqlResult<Totals> open_file();
     SqlResult<> recount(Totals& totals, const Reading& reading);
-    void seal(PayloadBuilder& builder);
+    void look_at_lanes();
+    bool has_backlog() const;
+    Lane choose_lane(const Message& message, bool has_backlog) const;
+    void seal(PayloadBuilder& builder, Lane lane);
     Result<> flush();
     SqlResult<> write(Ledger& ledger);
     SqlResult<> remove_released(Ledger& ledger);
@@ -118,7 +124,8 @@ private:
     SqlResult<> keep_set_aside();
     SqlResult<> evict(Ledger& ledger);
     SqlResult<> expire(Ledger& ledger);
-    SqlResult<Range> oldest(uint64_t Totals::* account, uint64_t bytes, uint64_t created_before);
+    SqlResult<Lane> older_lane();
+    SqlResult<Range> oldest(Lane lane, uint64_t Totals::* account, uint64_t bytes, uint64_t created_before);
     SqlResult<bool> take_back(Range victims, Ledger& ledger);
     bool expiry_due() const;
     SqlResult<> merge();
@@ -135,13 +142,14 @@ private:
     Database database_;
     Statements statements_;
     Ledger ledger_;
-    uint64_t highest_id_ = 0;        // in the file when it was opened
+    PerLane<uint64_t> highest_ids_;  // in the file when it was opened; 0: none
     bool retry_soon_ = false;        // the last attempt failed for what is over soon
     std::string problem_;            // under Shared::mutex
     uint64_t retry_at_ns_ = 0;       // CLOCK_MONOTONIC: the file is left alone until then
     uint64_t retry_delay_ns_ = 0;    // 0: the last attempt succeeded
     uint64_t blocked_since_ns_ = 0;  // it has been somebody else's turn since; 0: it was not
     Compressor compressor_{fast_level};
+    Stall stall_;
     std::string mark_;  // the newest
     std::string committed_mark_;
     bool mark_waits_ = false;                                     // mark_ is to be written

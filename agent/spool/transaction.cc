@@ -37,7 +37,9 @@ SqlResult<> Spool::write(Ledger& ledger) {
     {
         MutexLock lock(shared_->mutex);
         ledger.reading = shared_->reading;
-        all_taken = shared_->claimed >= shared_->appended_through;
+        all_taken = std::ranges::all_of(lanes, [this](Lane lane) {
+            return shared_->lanes[lane].claimed >= shared_->lanes[lane].appended_through;
+        });
         while (!shared_->set_aside.empty()) {
             set_aside_.push_back(std::move(shared_->set_aside.front()));
             shared_->set_aside.pop_front();
@@ -52,11 +54,10 @@ SqlResult<> Spool::write(Ledger& ledger) {
         if (auto done = remove_lost(ids, ledger); !done) return done;
     if (auto done = remove_released(ledger); !done) return done;
 
-    const uint64_t written_before = ledger.totals.last_id;
     SqlResult<> inserted;
     shared_->memory.each_waiting([&](const MemoryBatch& batch) {
-        const RowHead head{++ledger.totals.last_id, batch.created_unix_nanos, batch.events,
-                           batch.payload.size()};
+        uint64_t& last_id = batch.lane == Lane::live ? ledger.last_live_id : ledger.totals.last_id;
+        const RowHead head{++last_id, batch.created_unix_nanos, batch.events, batch.payload.size()};
         ledger.totals.in += batch.events;
         ledger.totals.events += batch.events;
         ledger.totals.bytes += head.bytes;
@@ -68,7 +69,9 @@ SqlResult<> Spool::write(Ledger& ledger) {
     if (auto done = evict(ledger); !done) return done;
 
     // When all is taken and done with, nothing can be left: what seems to be is on pages that are damaged.
-    if (ledger.totals.last_id == written_before && all_taken && ledger.reading.taken_events == 0) {
+    const bool written =
+        ledger.totals.last_id != ledger_.totals.last_id || ledger.last_live_id != ledger_.last_live_id;
+    if (!written && all_taken && ledger.reading.taken_events == 0) {
         ledger.totals.leave(&Totals::damaged, ledger.totals.events);
         ledger.totals.bytes = 0;
     }
@@ -101,12 +104,18 @@ SqlResult<> Spool::keep_set_aside() {
 // What was delivered is counted by the reader, which has seen the messages; the rows only go.
 SqlResult<> Spool::remove_released(Ledger& ledger) {
     const Reading& now = ledger.reading;
-    if (now.released_through == ledger_.reading.released_through) return {};
-    const uint64_t too_large = now.too_large_events - ledger_.reading.too_large_events;
+    const Reading& before = ledger_.reading;
+    if (now.released_through == before.released_through) return {};
+    const uint64_t too_large = now.too_large_events - before.too_large_events;
     ledger.totals.leave(&Totals::too_large, too_large);
-    ledger.totals.leave(&Totals::released, now.released_events - ledger_.reading.released_events - too_large);
-    ledger.totals.bytes -= std::min(now.released_bytes - ledger_.reading.released_bytes, ledger.totals.bytes);
-    return Query(statements_.remove, uint64_t{0}, now.released_through).run();
+    ledger.totals.leave(&Totals::released, now.released_events - before.released_events - too_large);
+    ledger.totals.bytes -= std::min(now.released_bytes - before.released_bytes, ledger.totals.bytes);
+    for (Lane lane : lanes) {
+        if (now.released_through[lane] == before.released_through[lane]) continue;
+        if (auto done = Query(statements_.remove, first_id(lane), now.released_through[lane]).run(); !done)
+            return done;
+    }
+    return {};
 }
 
 SqlResult<> Spool::remove_lost(Range ids, Ledger& ledger) {
@@ -123,12 +132,25 @@ SqlResult<> Spool::remove_lost(Range ids, Ledger& ledger) {
     }
 }
 
-// As many of the oldest batches as have at least `bytes`, of those that were created before: none of those
-// that the reader has.
-SqlResult<Spool::Range> Spool::oldest(uint64_t Totals::* account, uint64_t bytes, uint64_t created_before) {
-    const uint64_t claimed = shared_->claimed;
+// The one whose oldest batch that nobody has taken is older.
+SqlResult<Lane> Spool::older_lane() {
+    PerLane<uint64_t> created;
+    for (Lane lane : lanes) {
+        Query unclaimed(statements_.unclaimed, shared_->lanes[lane].claimed.load(), last_possible_id(lane));
+        auto row = unclaimed.step();
+        if (!row) return std::unexpected(row.error());
+        created[lane] = *row ? unclaimed.integer(2) : whenever;
+    }
+    return created[Lane::live] < created[Lane::backlog] ? Lane::live : Lane::backlog;
+}
+
+// As many of the oldest batches of a lane as have at least `bytes`, of those that were created before: none
+// of those that the reader has.
+SqlResult<Spool::Range> Spool::oldest(Lane lane, uint64_t Totals::* account, uint64_t bytes,
+                                      uint64_t created_before) {
+    const uint64_t claimed = shared_->lanes[lane].claimed;
     Range range{claimed + 1, claimed, account};
-    Query unclaimed(statements_.unclaimed, claimed);
+    Query unclaimed(statements_.unclaimed, claimed, last_possible_id(lane));
     for (uint64_t sum = 0; sum < std::min(bytes, max_removed_at_once); sum += unclaimed.integer(1)) {
         auto row = unclaimed.step();
         if (!row) return std::unexpected(row.error());
@@ -142,7 +164,8 @@ SqlResult<Spool::Range> Spool::oldest(uint64_t Totals::* account, uint64_t bytes
 // it already.
 SqlResult<bool> Spool::take_back(Range victims, Ledger& ledger) {
     uint64_t claimed = victims.first - 1;
-    if (!shared_->claimed.compare_exchange_strong(claimed, victims.last)) return false;
+    LaneState& state = shared_->lanes[lane_of(victims.first)];
+    if (!state.claimed.compare_exchange_strong(claimed, victims.last)) return false;
     evicting_.push_back(victims);
     if (auto done = remove_lost(victims, ledger); !done) return std::unexpected(done.error());
     return true;
@@ -150,7 +173,9 @@ SqlResult<bool> Spool::take_back(Range victims, Ledger& ledger) {
 
 SqlResult<> Spool::evict(Ledger& ledger) {
     while (ledger.totals.bytes > options_.max_bytes) {
-        auto victims = oldest(&Totals::evicted, ledger.totals.bytes - options_.max_bytes, whenever);
+        auto lane = older_lane();
+        if (!lane) return std::unexpected(lane.error());
+        auto victims = oldest(*lane, &Totals::evicted, ledger.totals.bytes - options_.max_bytes, whenever);
         if (!victims) return std::unexpected(victims.error());
         if (victims->last < victims->first) return {};
         auto taken = take_back(*victims, ledger);
@@ -170,13 +195,15 @@ SqlResult<> Spool::expire(Ledger& ledger) {
     const uint64_t age = options_.max_age_hours * nanos_per_hour;
     const uint64_t now = unix_nanos();
     if (now <= age) return {};
-    auto victims = oldest(&Totals::expired, std::numeric_limits<uint64_t>::max(), now - age);
-    if (!victims) return std::unexpected(victims.error());
-    if (victims->last < victims->first) return {};
-    // There may be more than one transaction removes: the rest with the next.
-    next_expiry_ns_ = 0;
-    auto taken = take_back(*victims, ledger);
-    return taken ? SqlResult<>() : std::unexpected(taken.error());
+    for (Lane lane : lanes) {
+        auto victims = oldest(lane, &Totals::expired, std::numeric_limits<uint64_t>::max(), now - age);
+        if (!victims) return std::unexpected(victims.error());
+        if (victims->last < victims->first) continue;
+        // There may be more than one transaction removes: the rest with the next.
+        next_expiry_ns_ = 0;
+        if (auto taken = take_back(*victims, ledger); !taken) return std::unexpected(taken.error());
+    }
+    return {};
 }
 
 // Puts merged batches in the place of what they were made of. What is in the way, such as a reader that has
@@ -186,7 +213,7 @@ SqlResult<> Spool::merge() {
     for (; !shared_->merged.empty(); shared_->merged.pop_front()) {
         const Merged& merged = shared_->merged.front();
         // The reader does not move on as long as we hold the lock.
-        if (shared_->claimed >= merged.first_id) continue;
+        if (shared_->lanes[Lane::backlog].claimed >= merged.first_id) continue;
         if (auto done = replace(merged); !done) {
             shared_->merged.clear();
             return done;

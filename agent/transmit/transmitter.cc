@@ -20,7 +20,9 @@ constexpr uint64_t max_window_messages = 20'000;
 constexpr int probe_timeout_ms = 1000;
 constexpr auto longest_wait = std::chrono::milliseconds(1000);
 
-// Without any report while messages are outstanding: what librdkafka waits for in silence is asked for.
+// Without any report while messages are outstanding: nothing more is taken from the spool,
+constexpr auto longest_unanswered = std::chrono::milliseconds(1000);
+// and what librdkafka waits for in silence is asked for.
 constexpr auto longest_silence = std::chrono::seconds(5);
 
 constexpr uint32_t shrink_factor = 8;
@@ -67,7 +69,7 @@ void Transmitter::run() {
     for (;;) {
         if (producer_) producer_->poll();
         bool all_sent = false;
-        const bool drained = fatal_ || window_.outstanding() == 0;
+        const bool drained = fatal_ || outstanding() == 0;
         if (retry_at_) {
             if (drained && Clock::now() >= *retry_at_) retry();
         } else if (wanted_batch_bytes_ != producer_->batch_bytes()) {
@@ -78,7 +80,7 @@ void Transmitter::run() {
             explain_silence();
         }
         publish();
-        if (stopping_ && ((all_sent && window_.empty()) || Clock::now() >= deadline_.load())) break;
+        if (stopping_ && ((all_sent && empty()) || Clock::now() >= deadline_.load())) break;
         wait();
     }
     producer_.reset();
@@ -87,13 +89,19 @@ void Transmitter::run() {
     publish();
 }
 
-// Sends what there is to send. Returns whether that was all of it.
+// Sends what there is to send, what is live first. Returns whether that was all of it.
 bool Transmitter::feed() {
-    while (Window::Item* item = next_item()) {
+    return std::ranges::all_of(spool::lanes, [this](spool::Lane lane) { return feed(lane); });
+}
+
+bool Transmitter::feed(spool::Lane lane) {
+    bool held_back = false;
+    while (Window::Item* item = next_item(lane, held_back)) {
         const auto error = producer_->send(Window::message(*item), item);
         if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            if (window_.outstanding() == 0) silent_since_ = Clock::now();
-            window_.sent(*item);
+            const auto now = Clock::now();
+            if (outstanding() == 0) silent_since_ = now;
+            windows_[lane].sent(*item, now);
             continue;
         }
         // Reports make room, and wake us.
@@ -102,15 +110,20 @@ bool Transmitter::feed() {
         fail_item(*item, error, true);
         if (retry_at_) return false;
     }
-    return room() && !retry_at_;
+    return !held_back;
 }
 
-// The next message of the window, or of the spool as far as there is room.
-Window::Item* Transmitter::next_item() {
+// The next message of the lane's window, or of the spool as far as there is room. `held_back`: there may be
+// more, and a report wakes us when it may be sent.
+Window::Item* Transmitter::next_item(spool::Lane lane, bool& held_back) {
+    Window& window = windows_[lane];
     for (;;) {
-        if (Window::Item* item = window_.next()) return item;
-        if (!room()) return nullptr;
-        auto batch = reader_->next();
+        held_back = lane == spool::Lane::backlog && outstanding_bytes() >= pace_.budget();
+        if (held_back) return nullptr;
+        if (Window::Item* item = window.next()) return item;
+        held_back = !room(lane);
+        if (held_back) return nullptr;
+        auto batch = reader_->next(lane);
         if (!batch) {
             board_.failure(batch.error().message);
             return nullptr;
@@ -121,21 +134,53 @@ Window::Item* Transmitter::next_item() {
             continue;
         }
         board_.taken.add((*batch)->messages.size());
-        window_.add(std::move(**batch));
+        window.add(std::move(**batch));
     }
 }
 
-bool Transmitter::room() const {
-    return window_.bytes() < max_window_bytes && window_.messages() < max_window_messages;
+// A part of it is for what is live alone.
+bool Transmitter::room(spool::Lane lane) const {
+    uint64_t bytes = 0, messages = 0;
+    for (spool::Lane each : spool::lanes) {
+        bytes += windows_[each].bytes();
+        messages += windows_[each].messages();
+    }
+    const uint64_t share = lane == spool::Lane::live ? 4 : 3;  // fourths
+    return bytes < max_window_bytes / 4 * share && messages < max_window_messages / 4 * share && flows();
+}
+
+// Where nothing is acknowledged nothing more is taken: it would be ahead of what is live when that changes.
+bool Transmitter::flows() const {
+    return outstanding() == 0 || Clock::now() < silent_since_ + pace_.shortest() + longest_unanswered;
+}
+
+bool Transmitter::empty() const {
+    return std::ranges::all_of(spool::lanes, [this](spool::Lane lane) { return windows_[lane].empty(); });
+}
+
+uint64_t Transmitter::outstanding() const {
+    return windows_[spool::Lane::live].outstanding() + windows_[spool::Lane::backlog].outstanding();
+}
+
+uint64_t Transmitter::outstanding_bytes() const {
+    return windows_[spool::Lane::live].outstanding_bytes() +
+           windows_[spool::Lane::backlog].outstanding_bytes();
+}
+
+void Transmitter::again() {
+    for (spool::Lane lane : spool::lanes)
+        windows_[lane].again();
 }
 
 void Transmitter::on_report(void* tag, rd_kafka_resp_err_t error) {
     auto& item = *static_cast<Window::Item*>(tag);
-    silent_since_ = Clock::now();
+    const auto now = Clock::now();
+    silent_since_ = now;
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
         fail_item(item, error, false);
         return;
     }
+    pace_.acknowledged(item.sent_at, now, outstanding_bytes());
     board_.acknowledged.add();
     board_.connected = true;
     if (!retry_at_) {
@@ -146,7 +191,7 @@ void Transmitter::on_report(void* tag, rd_kafka_resp_err_t error) {
 }
 
 void Transmitter::finish(Window::Item& item) {
-    if (auto id = window_.done(item)) reader_->release(*id);
+    if (auto id = windows_[item.entry->batch.lane].done(item)) reader_->release(*id);
 }
 
 // `alone`: librdkafka itself refused it, so no other message of its batch can be the reason.
@@ -168,7 +213,7 @@ void Transmitter::fail_item(Window::Item& item, rd_kafka_resp_err_t error, bool 
         wanted_batch_bytes_ = std::max(producer_->batch_bytes() / shrink_factor, 1u);
         changed_batch_at_ = Clock::now();
     }
-    window_.failed(item);
+    windows_[item.entry->batch.lane].failed(item);
     board_.failed.add();
     // After a fatal error each report repeats it; the first one has told more.
     if (!fatal_) board_.failure(explain(error, topic, options_.brokers));
@@ -220,7 +265,7 @@ void Transmitter::retry() {
         if (!replace_producer()) return;
     retry_at_.reset();
     suspect_.reset();
-    window_.again();
+    again();
 }
 
 // A new producer in place of the old one; what that has not reported is sent again.
@@ -228,8 +273,9 @@ bool Transmitter::replace_producer() {
     // What it has still to say is heard first.
     if (producer_) producer_->poll();
     producer_.reset();
-    window_.forget_sent();
-    window_.again();
+    for (spool::Lane lane : spool::lanes)
+        windows_[lane].forget_sent();
+    again();
     fatal_ = false;
     auto producer = Producer::create(options_, wanted_batch_bytes_, reader_->wake_fd(), *this);
     retry_at_.reset();
@@ -257,9 +303,11 @@ void Transmitter::consider_larger_batches() {
 // replicas, a broker that is frozen.
 void Transmitter::explain_silence() {
     const auto now = Clock::now();
-    if (window_.outstanding() == 0 || now < silent_since_ + longest_silence) return;
+    if (outstanding() == 0 || now < silent_since_ + longest_silence) return;
     silent_since_ = now;
-    const Topic topic = Window::message(window_.oldest()).topic;
+    const Window& window =
+        windows_[windows_[spool::Lane::live].empty() ? spool::Lane::backlog : spool::Lane::live];
+    const Topic topic = Window::message(window.oldest()).topic;
     const auto error = producer_->probe(topic, probe_timeout_ms);
     // librdkafka's own errors are negative: no broker has answered.
     if (error < 0) board_.connected = false;
@@ -273,7 +321,7 @@ void Transmitter::explain_silence() {
 // Until there is a report, a batch, a stop, or time to try again.
 void Transmitter::wait() {
     auto until = Clock::now() + longest_wait;
-    if (retry_at_ && (fatal_ || window_.outstanding() == 0)) until = std::min(until, *retry_at_);
+    if (retry_at_ && (fatal_ || outstanding() == 0)) until = std::min(until, *retry_at_);
     if (stopping_) until = std::min(until, deadline_.load());
     const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
     pollfd waiting{reader_->wake_fd(), POLLIN, 0};
@@ -285,7 +333,7 @@ void Transmitter::wait() {
 }
 
 void Transmitter::publish() {
-    board_.queued.set(window_.outstanding());
+    board_.queued.set(outstanding());
 }
 
 }  // namespace tcptrail::transmit

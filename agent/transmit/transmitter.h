@@ -10,6 +10,7 @@
 #include "agent/base/error.h"
 #include "agent/spool/reader.h"
 #include "agent/transmit/options.h"
+#include "agent/transmit/pace.h"
 #include "agent/transmit/producer.h"
 #include "agent/transmit/status.h"
 #include "agent/transmit/trouble.h"
@@ -44,8 +45,14 @@ private:
 
     void run();
     bool feed();
-    Window::Item* next_item();
-    bool room() const;
+    bool feed(spool::Lane lane);
+    Window::Item* next_item(spool::Lane lane, bool& held_back);
+    bool room(spool::Lane lane) const;
+    bool flows() const;
+    bool empty() const;
+    uint64_t outstanding() const;
+    uint64_t outstanding_bytes() const;
+    void again();
     void finish(Window::Item& item);
     void fail_item(Window::Item& item, rd_kafka_resp_err_t error, bool alone);
     void plan_retry(Trouble trouble);
@@ -59,7 +66,8 @@ private:
     const Options options_;
     std::unique_ptr<spool::SpoolReader> reader_;
     StatusBoard board_;
-    Window window_;
+    spool::PerLane<Window> windows_;
+    Pace pace_;  // of the backlog
     std::unique_ptr<Producer> producer_;
 
     // Set while something failed: nothing new is sent before that is sent again.

@@ -8,7 +8,7 @@ namespace tcptrail::transmit {
 
 void Window::add(spool::Batch batch) {
     const auto entry = entries_.insert(entries_.end(), Entry());
-    entry->items.assign(batch.messages.size(), Item{&*entry, Item::State::waiting});
+    entry->items.assign(batch.messages.size(), Item{&*entry, Item::State::waiting, {}});
     entry->not_done = static_cast<uint32_t>(batch.messages.size());
     entry->batch = std::move(batch);
     entry->self = entry;
@@ -38,18 +38,31 @@ const Window::Item& Window::oldest() const {
                          [](const Item& item) { return item.state != Item::State::done; });
 }
 
-void Window::sent(Item& item) {
+uint64_t Window::Item::bytes() const {
+    const spool::MessageView& view = message(*this);
+    return view.key.size() + view.value.size();
+}
+
+void Window::sent(Item& item, std::chrono::steady_clock::time_point now) {
     item.state = Item::State::sent;
+    item.sent_at = now;
     outstanding_++;
+    outstanding_bytes_ += item.bytes();
+}
+
+void Window::no_longer_sent(const Item& item) {
+    if (item.state != Item::State::sent) return;
+    outstanding_--;
+    outstanding_bytes_ -= item.bytes();
 }
 
 void Window::failed(Item& item) {
-    if (item.state == Item::State::sent) outstanding_--;
+    no_longer_sent(item);
     item.state = Item::State::waiting;
 }
 
 std::optional<uint64_t> Window::done(Item& item) {
-    if (item.state == Item::State::sent) outstanding_--;
+    no_longer_sent(item);
     item.state = Item::State::done;
     not_done_--;
     Entry& entry = *item.entry;

@@ -54,7 +54,7 @@ TEST_CASE("config errors: keys") {
          "FILE:1: unknown key \"spool.max_connections\"; did you mean capture.max_connections?"},
         {"spool:\n  directory: /x\n  colour: blue\n",
          "FILE:3: unknown key \"spool.colour\"; allowed: a map of directory, max_bytes, max_age_hours, sync, "
-         "memory_bytes"},
+         "memory_bytes, live_first"},
         {"kafka:\n  topics:\n    connection: x\n",
          "FILE:3: unknown key \"kafka.topics.connection\"; did you mean kafka.topics.connections?"},
         {"capture.ring_bytes: 4096\n",

@@ -42,10 +42,12 @@ private:
     std::string path_;
 };
 
+// All in one lane; spool_lanes_test has two.
 inline Options options_in(const std::string& folder, uint64_t max_bytes = 1u << 30) {
     Options options;
     options.directory = folder;
     options.max_bytes = max_bytes;
+    options.live_first = false;
     return options;
 }
 

@@ -338,7 +338,7 @@ TEST_CASE("the window knows how far each message is") {
     std::vector<Window::Item*> items;
     while (auto* item = window.next()) {
         CHECK(window.next() == item);
-        window.sent(*item);
+        window.sent(*item, {});
         items.push_back(item);
     }
     REQUIRE(items.size() == 3);
@@ -362,7 +362,7 @@ TEST_CASE("the window knows how far each message is") {
         CHECK(window.next() == nullptr);
         window.again();
         REQUIRE(window.next() == items[1]);
-        window.sent(*items[1]);
+        window.sent(*items[1], {});
         REQUIRE(window.next() == items[2]);
         CHECK(window.not_done() == 2);
     }
