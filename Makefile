@@ -34,7 +34,7 @@ endif
 # ---- Debian packages: installed here, in one step, when one is missing
 
 test_goals := test test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
-kafka_goals := test test-faults test-upgrade soak test-kafka kafka-up
+kafka_goals := test test-faults test-upgrade soak test-kafka kafka-up bench-offline
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
@@ -216,6 +216,14 @@ $(fuzz_targets:%=$(BUILD)/tests/fuzz/%): %: %.o $(BUILD)/tests/fuzz/fuzzer.o $(B
 	$(say) LINK $@
 	$(Q)$(CXX) $(ldflags) -fsanitize=fuzzer $^ $(libs) -o $@
 
+# Uses the agent's spool.
+$(BUILD)/tests/bench/fill_spool: $(BUILD)/tests/bench/fill_spool.o $(library)
+	$(say) LINK $@
+	$(Q)$(CXX) $(ldflags) $^ $(libs) -o $@
+
+bench-offline: all $(BUILD)/tests/bench/fill_spool $(BUILD)/tests/tools/mix $(BUILD)/tests/tools/generate $(BUILD)/tests/kafka/plain_consumer ## seven days without a network, and the catching up
+	@tests/bench/offline $(ARGS)
+
 bench-first-light: all tests ## cost and completeness at full speed, beside tcplife
 	@tests/bench/first_light $(ARGS)
 
@@ -304,7 +312,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench-first-light bench-mixed bench-adopt kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench-first-light bench-mixed bench-adopt bench-offline kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))

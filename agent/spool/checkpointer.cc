@@ -20,7 +20,7 @@ namespace {
 constexpr auto sync_interval = std::chrono::seconds(1);
 constexpr uint64_t large_log_pages = 2048;  // 16 MiB
 // Between two merges, so that they come no faster than the appender puts them into the file.
-constexpr auto merge_interval = std::chrono::milliseconds(20);
+constexpr auto merge_interval = std::chrono::milliseconds(5);
 
 }  // namespace
 
