@@ -53,7 +53,8 @@ std::string libbpf_reason() {
     std::string reason = words.substr(0, words.find('\n'));
     if (const size_t end = words.find("\nprocessed "); end != std::string::npos && end > 0) {
         const size_t begin = words.rfind('\n', end - 1);
-        reason += "; the verifier: " + words.substr(begin + 1, end - begin - 1);
+        const std::string said = words.substr(begin + 1, end - begin - 1);
+        if (!said.starts_with("libbpf: ")) reason += "; the verifier: " + said;
     }
     return reason.empty() ? std::string("no reason given") : reason;
 }
@@ -75,16 +76,24 @@ bool has_capability(cap_value_t capability) {
     return value == CAP_SET;
 }
 
+bool has_bpf() {
+    return has_capability(CAP_BPF) || has_capability(CAP_SYS_ADMIN);
+}
+bool has_perfmon() {
+    return has_capability(CAP_PERFMON) || has_capability(CAP_SYS_ADMIN);
+}
+bool has_what_loads() {
+    return has_bpf() && has_perfmon();
+}
+
 // Why the kernel said no, as an error that ends the program with the right status.
 std::unexpected<Error> refused(const std::string& what, int error) {
     if (error == EPERM || error == EACCES) {
-        const bool bpf = has_capability(CAP_BPF) || has_capability(CAP_SYS_ADMIN);
-        const bool perfmon = has_capability(CAP_PERFMON) || has_capability(CAP_SYS_ADMIN);
-        if (!bpf || !perfmon)
+        if (!has_what_loads())
             return fail(what + ": missing " +
-                            (bpf       ? "CAP_PERFMON"
-                             : perfmon ? "CAP_BPF"
-                                       : "CAP_BPF and CAP_PERFMON") +
+                            (has_bpf()       ? "CAP_PERFMON"
+                             : has_perfmon() ? "CAP_BPF"
+                                             : "CAP_BPF and CAP_PERFMON") +
                             "; run as root or give the program these capabilities",
                         ExitCode::no_permission);
         // libbpf takes any EPERM for a limit of locked memory, which kernels since 5.11 do not have.
@@ -94,6 +103,16 @@ std::unexpected<Error> refused(const std::string& what, int error) {
                     ExitCode::no_permission);
     }
     return fail(what + ": " + strerror(error) + " (" + libbpf_reason() + ")", ExitCode::unavailable);
+}
+
+// What a kernel that forbids the one forbids, too: trampolines, or an iterator over maps (some are built to
+// refuse those whose elements can be written to).
+bool is_same_means(const HookPlan& one, const HookPlan& other) {
+    const auto place = [](const HookPlan& hook) {
+        const std::string_view name = hook.name;
+        return name.substr(0, name.find(':'));
+    };
+    return one.means == Means::trampoline ? other.means == Means::trampoline : place(one) == place(other);
 }
 
 bool is_wanted(Means means, Options::Calls calls) {
@@ -168,22 +187,18 @@ Result<> Programs::load_what_fits(const Options& options, const KernelTypes& typ
         const int error = tcptrail_bpf__load(object_.get());
         if (!error) return {};
         const std::string program = refused_program();
-        const bool optional = std::ranges::any_of(hook_plan(), [&](const HookPlan& hook) {
-            return !hook.required && program == hook.program && !refusals.contains(program);
-        });
-        // Without the capabilities every program is refused: that is not the program's fault. A kernel
-        // without trampolines refuses those that need one.
-        const bool trampoline = std::ranges::any_of(hook_plan(), [&](const HookPlan& hook) {
-            return hook.means == Means::trampoline && program == hook.program;
-        });
-        if (!optional || (error == -EPERM && !trampoline))
+        const auto hook = std::ranges::find_if(
+            hook_plan(), [&](const HookPlan& one) { return !program.empty() && program == one.program; });
+        // Without the capabilities every program is refused: that is not the program's fault.
+        if (hook == hook_plan().end() || hook->required || refusals.contains(program) ||
+            (error == -EPERM && !has_what_loads()))
             return refused("the kernel does not take the BPF programs", -error);
         const std::string why = "the kernel does not take it: " + libbpf_reason();
         refusals[program] = why;
         // It is the means that is refused: no use in asking for each.
         if (error == -EPERM)
-            for (const HookPlan& hook : hook_plan())
-                if (hook.means == Means::trampoline) refusals[hook.program] = why;
+            for (const HookPlan& other : hook_plan())
+                if (is_same_means(*hook, other)) refusals[other.program] = why;
     }
 }
 
