@@ -202,4 +202,7 @@ __u32 sweep_writes_open = 0;
  */
 __u64 walk_untold_ns = 0;
 
+/* hooks/sweep and hooks/walk, one element at a time: see abi/walk.h. */
+struct tcptrail_by_key by_key = {};
+
 #endif

@@ -122,7 +122,7 @@ int scan(struct bpf_iter__task_file* ctx) {
 
 SEC("iter/bpf_map_elem")
 int sweep(struct bpf_iter__bpf_map_elem* ctx) {
-    return sweep_birth(ctx);
+    return sweep_element(ctx);
 }
 
 SEC("iter/bpf_map_elem")
@@ -138,4 +138,20 @@ int walk_listeners(struct bpf_iter__bpf_map_elem* ctx) {
 SEC("iter/task")
 int walk_tasks(struct bpf_iter__task* ctx) {
     return walk_task(ctx);
+}
+
+/* Where iterators over maps are refused: run by the agent for each key, attached to nothing. */
+SEC("raw_tp")
+int sweep_by_key(void* ctx) {
+    return sweep_key();
+}
+
+SEC("raw_tp")
+int walk_connections_by_key(void* ctx) {
+    return walk_connection_key();
+}
+
+SEC("raw_tp")
+int walk_listeners_by_key(void* ctx) {
+    return walk_listener_key();
 }

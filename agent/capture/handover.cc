@@ -23,6 +23,7 @@
 #include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
 #include "bpf/abi/untold.h"
+#include "bpf/abi/walk.h"
 #include "tcp.skel.h"
 
 namespace tcptrail::capture {

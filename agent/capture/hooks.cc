@@ -27,15 +27,19 @@ constexpr const char* binds = "ports that bind() did not get";
 constexpr const char* not_by_exits =
     "results of calls through io_uring, of 32-bit processes and of the kernel itself";
 
-constexpr std::array<HookPlan, 23> plan = {{
+constexpr const char* missed_ends = "connections whose end no hook saw";
+constexpr const char* while_open = "how connections are while they are open";
+constexpr const char* queues = "queues of listeners";
+
+constexpr std::array<HookPlan, 26> plan = {{
     {"iter/task_file", "scan", "owners of sockets that were open before the capture", false, 0, 0, false,
      Means::iterator},
-    {"iter/bpf_map_elem:sweep", "sweep", "connections whose end no hook saw", false, 0, 0, false,
-     Means::iterator},
-    {"iter/bpf_map_elem:connections", "walk_connections", "how connections are while they are open", false, 0,
-     0, false, Means::iterator},
-    {"iter/bpf_map_elem:listeners", "walk_listeners", "queues of listeners", false, 0, 0, false,
-     Means::iterator},
+    {"iter/bpf_map_elem:sweep", "sweep", missed_ends, false, 0, 0, false, Means::iterator},
+    {"iter/bpf_map_elem:connections", "walk_connections", while_open, false, 0, 0, false, Means::iterator},
+    {"iter/bpf_map_elem:listeners", "walk_listeners", queues, false, 0, 0, false, Means::iterator},
+    {"raw_tp:sweep", "sweep_by_key", missed_ends, false, 0, 0, false, Means::by_key},
+    {"raw_tp:connections", "walk_connections_by_key", while_open, false, 0, 0, false, Means::by_key},
+    {"raw_tp:listeners", "walk_listeners_by_key", queues, false, 0, 0, false, Means::by_key},
     {"iter/task", "walk_tasks", "how many of the connections that the kernel counts were told", false, 0, 0,
      false, Means::iterator},
     {"tp_btf/tcp_retransmit_skb", "tcp_retransmit_skb_err", "times of retransmissions", false, 3, 0, true},

@@ -16,6 +16,7 @@ namespace tcptrail::capture {
 enum class Means {
     tracepoint,  // nothing
     iterator,    // nothing; runs only when it is asked
+    by_key,      // nothing; what an iterator over a map tells, where the kernel refuses those
     trampoline,  // fexit; some kernels refuse it
     system_call  // a classic tracepoint: tracefs, perf_event_open(); what a trampoline tells as well
 };

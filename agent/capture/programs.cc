@@ -25,7 +25,6 @@
 #include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
 #include "bpf/abi/untold.h"
-#include "bpf/abi/walk.h"
 #include "tcp.skel.h"
 
 namespace tcptrail::capture {
@@ -115,6 +114,13 @@ bool is_same_means(const HookPlan& one, const HookPlan& other) {
     return one.means == Means::trampoline ? other.means == Means::trampoline : place(one) == place(other);
 }
 
+bool is_iterator_refused(const HookPlan& by_key, const std::map<std::string, std::string>& refusals) {
+    return std::ranges::any_of(hook_plan(), [&](const HookPlan& other) {
+        return other.means == Means::iterator && other.missing_fact == by_key.missing_fact &&
+               refusals.contains(other.program);
+    });
+}
+
 bool is_wanted(Means means, Options::Calls calls) {
     switch (means) {
         case Means::trampoline:
@@ -123,6 +129,7 @@ bool is_wanted(Means means, Options::Calls calls) {
             return calls == Options::Calls::automatic || calls == Options::Calls::tracepoints;
         case Means::tracepoint:
         case Means::iterator:
+        case Means::by_key:
             break;
     }
     return true;
@@ -228,7 +235,7 @@ void Programs::choose(const Options& options, const KernelTypes& types,
     const auto plan = hook_plan();
     for (size_t i = 0; i < plan.size(); ++i) {
         const int arguments = types.arguments[i];
-        if (purpose_ == Purpose::look && plan[i].means != Means::iterator) {
+        if (purpose_ == Purpose::look && plan[i].means != Means::iterator && plan[i].means != Means::by_key) {
             bpf_program__set_autoload(bpf_object__find_program_by_name(object_->obj, plan[i].program), false);
             continue;
         }
@@ -248,7 +255,8 @@ void Programs::choose(const Options& options, const KernelTypes& types,
         if (const auto refusal = refusals.find(plan[i].program); refusal != refusals.end())
             status.problem = refusal->second;
         const bool superseded = (plan[i].at_most && arguments > plan[i].at_most) ||
-                                (plan[i].next_serves && arguments < plan[i].arguments);
+                                (plan[i].next_serves && arguments < plan[i].arguments) ||
+                                (plan[i].means == Means::by_key && !is_iterator_refused(plan[i], refusals));
         bpf_program* program = bpf_object__find_program_by_name(object_->obj, plan[i].program);
         bpf_program__set_autoload(program, status.problem.empty() && !superseded);
         if (!superseded) hooks_.push_back(std::move(status));
@@ -278,6 +286,7 @@ Result<> Programs::attach() {
 int Programs::attach_one(HookStatus& hook) {
     const bpf_program* program = bpf_object__find_program_by_name(object_->obj, hook.plan->program);
     const auto& programs = object_->progs;
+    if (hook.plan->means == Means::by_key) return 0;  // it is run, and attached to nothing
     if (hook.plan->means == Means::system_call) return attach_trace_event(hook, program);
     if (program == programs.scan) return keep(scan_, bpf_program__attach_iter(program, nullptr));
     if (program == programs.walk_tasks) return keep(walk_tasks_, bpf_program__attach_iter(program, nullptr));
@@ -340,69 +349,6 @@ int Programs::attach_map_iterator(Link& slot, const bpf_program* program, int ma
     options.link_info = &info;
     options.link_info_len = sizeof info;
     return keep(slot, bpf_program__attach_iter(program, &options));
-}
-
-Result<> Programs::scan() {
-    if (!scan_) return {};
-    for (uint32_t pass = 1; pass <= 2; ++pass) {
-        object_->bss->scan_pass = pass;
-        if (auto scanned = run_iterator(scan_.get(), "iter/task_file"); !scanned) return scanned;
-    }
-    return {};
-}
-
-Result<> Programs::sweep(const ElementConsumer& consumer) {
-    if (!sweep_) return {};
-    object_->bss->sweep_writes_open = consumer != nullptr;
-    return run_iterator(sweep_.get(), "sweeping the connections", sizeof(tcptrail_open), consumer);
-}
-
-Result<> Programs::walk_connections(uint64_t untold_ns, const ElementConsumer& consumer,
-                                    const BetweenReads& between) {
-    object_->bss->walk_untold_ns = untold_ns;
-    for (const Link& link : walk_connections_)
-        if (auto walked = run_iterator(link.get(), "walking the connections", sizeof(tcptrail_record),
-                                       consumer, between);
-            !walked)
-            return walked;
-    return {};
-}
-
-Result<> Programs::walk_listeners(const ElementConsumer& consumer) {
-    for (const Link& link : walk_listeners_)
-        if (auto walked =
-                run_iterator(link.get(), "walking the listeners", sizeof(tcptrail_listener_record), consumer);
-            !walked)
-            return walked;
-    return {};
-}
-
-Result<std::vector<tcptrail_task_netns>> Programs::tasks() {
-    std::vector<tcptrail_task_netns> all;
-    if (!walk_tasks_) return all;
-    auto walked = run_iterator(walk_tasks_.get(), "walking the processes", sizeof(tcptrail_task_netns),
-                               [&](std::span<const std::byte> element) {
-                                   memcpy(&all.emplace_back(), element.data(), sizeof all.back());
-                               });
-    if (!walked) return std::unexpected(std::move(walked.error()));
-    return all;
-}
-
-Result<> Programs::borrow_maps_of_agent() {
-    auto maps =
-        find_agent_maps({.connections = connections_fd(), .listeners = bpf_map__fd(object_->maps.listeners)});
-    if (!maps) return std::unexpected(std::move(maps.error()));
-    if (!*maps) return {};
-    Link connections, listeners;
-    if (const int error =
-            attach_map_iterator(connections, object_->progs.walk_connections, (*maps)->connections.get()))
-        return fail_errno("walking the agent's connections", error);
-    if (const int error =
-            attach_map_iterator(listeners, object_->progs.walk_listeners, (*maps)->listeners.get()))
-        return fail_errno("walking the agent's listeners", error);
-    walk_connections_.insert(walk_connections_.begin(), std::move(connections));
-    walk_listeners_.insert(walk_listeners_.begin(), std::move(listeners));
-    return {};
 }
 
 void Programs::read_costs() {

@@ -3,11 +3,13 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/capture/agent_maps.h"
 #include "agent/capture/handover.h"
 #include "agent/capture/hooks.h"
 #include "agent/capture/iterator.h"
@@ -98,6 +100,7 @@ private:
     Result<> attach();
     void switch_on(const Options& options);
     bool is_told_by_trampoline(const HookStatus& hook) const;
+    static bool is_by_key(const bpf_program* program);
     void keep_one_means();
     int attach_trace_event(HookStatus& hook, const bpf_program* program);
     static int keep(Link& slot, bpf_link* link);  // errno, or 0
@@ -109,6 +112,7 @@ private:
     std::vector<std::pair<const char*, Link>> links_;  // by program
     Link scan_, sweep_, walk_tasks_;
     std::vector<Link> walk_connections_, walk_listeners_;  // one for each map that is walked over
+    std::optional<AgentMaps> borrowed_;
     Purpose purpose_ = Purpose::trace;
     std::vector<HookStatus> hooks_;
     std::vector<std::string> reset_reasons_;

@@ -3,6 +3,7 @@
 #ifndef TCPTRAIL_ABI_WALK_H
 #define TCPTRAIL_ABI_WALK_H
 
+#include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
 
 /* A walk copies sockets of at most this size. struct tcp_sock has about 2,400 bytes; the user side looks. */
@@ -27,6 +28,19 @@ struct tcptrail_task_netns {
     __u16 port_first;   /* net.ipv4.ip_local_port_range; both ends are included */
     __u16 port_last;
     __u32 pad;
+};
+
+/*
+ * Where the kernel refuses iterators over maps: the user side writes a key and, to walk, its value, runs the
+ * program once, which answers how many bytes it has written to the member of its kind.
+ */
+struct tcptrail_by_key {
+    __u64 key;
+    struct tcptrail_birth birth;
+    struct tcptrail_listener listener;
+    struct tcptrail_record record;
+    struct tcptrail_listener_record listener_record;
+    struct tcptrail_open open;
 };
 
 TCPTRAIL_ASSERT_SIZE(tcptrail_open, 32);

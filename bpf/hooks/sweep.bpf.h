@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * iter/bpf_map_elem over `connections`, run by the agent from time to time: finds the births whose
- * socket is gone though no hook saw the end, and tells them as END_MISSED. Those that are open it writes into
- * the iterator's file, if that is wanted.
+ * iter/bpf_map_elem over `connections`, run by the agent from time to time (key by key, where that is
+ * refused): finds the births whose socket is gone though no hook saw the end, and tells them as END_MISSED.
+ * Those that are open it writes into the iterator's file, if that is wanted.
  *
  * The memory behind a key stays a struct sock or becomes something else: it is read with
  * bpf_probe_read_kernel(), and believed only while it carries the cookie of the birth.
@@ -31,31 +31,46 @@ static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth
     return state == TCP_CLOSE && now - birth->opened_ns > SWEEP_BIRTH_NS;
 }
 
-static __always_inline void sweep_write_open(struct seq_file* to, const struct tcptrail_birth* birth) {
-    struct tcptrail_open open = {};
-
-    __builtin_memcpy(open.remote, birth->addresses.remote, sizeof(open.remote));
-    open.netns = birth->addresses.netns;
-    open.remote_port = birth->addresses.remote_port;
-    open.family = birth->addresses.family;
-    open.flags = birth->flags;
-    open.role = birth->role;
-    bpf_seq_write(to, &open, sizeof(open));
+static __always_inline void sweep_fill_open(struct tcptrail_open* open, const struct tcptrail_birth* birth) {
+    __builtin_memset(open, 0, sizeof(*open));
+    __builtin_memcpy(open->remote, birth->addresses.remote, sizeof(open->remote));
+    open->netns = birth->addresses.netns;
+    open->remote_port = birth->addresses.remote_port;
+    open->family = birth->addresses.family;
+    open->flags = birth->flags;
+    open->role = birth->role;
 }
 
-static __always_inline int sweep_birth(const struct bpf_iter__bpf_map_elem* ctx) {
-    struct tcptrail_birth* birth = ctx->value;
-    __u64 *key = ctx->key, sk, now = bpf_ktime_get_boot_ns();
+/* True: it is open. */
+static __always_inline bool sweep_birth(__u64 key, struct tcptrail_birth* birth) {
+    __u64 now = bpf_ktime_get_boot_ns();
 
-    if (!key || !birth) return 0;
-    sk = *key;
-    if (sweep_is_gone(sk, birth, now)) {
-        emit_end_missed(sk, birth, now);
-        return 0;
+    if (sweep_is_gone(key, birth, now)) {
+        emit_end_missed(key, birth, now);
+        return false;
     }
-    birth->flags &= ~TCPTRAIL_BIRTH_TAKEN_OVER; /* it is open: its end is still to come */
-    if (sweep_writes_open) sweep_write_open(ctx->meta->seq, birth);
+    birth->flags &= ~TCPTRAIL_BIRTH_TAKEN_OVER; /* its end is still to come */
+    return true;
+}
+
+static __always_inline int sweep_element(const struct bpf_iter__bpf_map_elem* ctx) {
+    struct tcptrail_birth* birth = ctx->value;
+    struct tcptrail_open open;
+    __u64* key = ctx->key;
+
+    if (!key || !birth || !sweep_birth(*key, birth) || !sweep_writes_open) return 0;
+    sweep_fill_open(&open, birth);
+    bpf_seq_write(ctx->meta->seq, &open, sizeof(open));
     return 0;
+}
+
+static __always_inline int sweep_key(void) {
+    __u64 key = by_key.key;
+    struct tcptrail_birth* birth = bpf_map_lookup_elem(&connections, &key);
+
+    if (!birth || !sweep_birth(key, birth) || !sweep_writes_open) return 0;
+    sweep_fill_open(&by_key.open, birth);
+    return sizeof(by_key.open);
 }
 
 #endif

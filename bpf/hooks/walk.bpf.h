@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * iter/bpf_map_elem over `connections` and over `listeners`, iter/task: what is open now, for `list`, for
- * PROGRESS events and for reports. What a walk finds it writes into the iterator's own file, which the agent
- * reads as fast as it can use it: a walk never takes room from the ring.
+ * iter/bpf_map_elem over `connections` and over `listeners` (key by key, where that is refused), iter/task:
+ * what is open now, for `list`, for PROGRESS events and for reports. What a walk finds it writes into the
+ * iterator's own file, which the agent reads as fast as it can use it: a walk never takes room from the ring.
  *
  * First the birth is copied, which may become another's at any time, then its socket as a whole with
  * bpf_probe_read_kernel(). The copy is believed only if the cookie of the copied birth is in it and still in
@@ -48,18 +48,18 @@ static __always_inline bool walk_wants(const struct tcptrail_birth* birth, __u64
     return !(birth->flags & TCPTRAIL_BIRTH_IGNORED) && (__s64)(now - told) >= (__s64)walk_untold_ns;
 }
 
-static __always_inline int walk_connection(const struct bpf_iter__bpf_map_elem* ctx) {
+/* NULL: nothing is to be told of it. */
+static __always_inline struct tcptrail_record* walk_birth(__u64 key, const struct tcptrail_birth* birth,
+                                                          __u64 now) {
     struct walk_scratch* scratch = walk_scratch_of();
-    struct tcptrail_birth* birth = ctx->value;
-    __u64 *key = ctx->key, now = bpf_ktime_get_boot_ns();
     struct tcptrail_record* record;
     const struct tcp_sock* tp;
     const struct sock* sk;
 
-    if (!key || !birth || !scratch || !walk_wants(birth, now)) return 0;
+    if (!scratch || !walk_wants(birth, now)) return NULL;
     record = &scratch->record;
     __builtin_memcpy(&record->birth, birth, sizeof(*birth));
-    if (walk_copy(scratch, *key, record->birth.cookie) != WALK_COPIED) return 0;
+    if (walk_copy(scratch, key, record->birth.cookie) != WALK_COPIED) return NULL;
     tp = (void*)scratch->socket;
     sk = (void*)scratch->socket;
     record->version = TCPTRAIL_RECORD_VERSION;
@@ -69,11 +69,34 @@ static __always_inline int walk_connection(const struct bpf_iter__bpf_map_elem* 
     record->birth.state = sk->__sk_common.skc_state;
     read_socket(&record->socket, sk, tp);
     if (compat_rto_count(tp, &record->socket.rto_count)) record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
+    return record;
+}
+
+static __always_inline int walk_connection(const struct bpf_iter__bpf_map_elem* ctx) {
+    struct tcptrail_birth* birth = ctx->value;
+    __u64 *key = ctx->key, now = bpf_ktime_get_boot_ns();
+    const struct tcptrail_record* record;
+
+    if (!key || !birth) return 0;
+    record = walk_birth(*key, birth, now);
     /* Where there is no room for it this runs once more, after the next read(). */
-    if (!bpf_seq_write(ctx->meta->seq, record, sizeof(*record)) && walk_untold_ns &&
+    if (record && !bpf_seq_write(ctx->meta->seq, (void*)record, sizeof(*record)) && walk_untold_ns &&
         birth->cookie == record->birth.cookie)
         birth->told_ns = now;
     return 0;
+}
+
+static __always_inline int walk_connection_key(void) {
+    __u64 key = by_key.key, now = bpf_ktime_get_boot_ns();
+    const struct tcptrail_record* record = walk_birth(key, &by_key.birth, now);
+    struct tcptrail_birth* birth;
+
+    if (!record) return 0;
+    __builtin_memcpy(&by_key.record, record, sizeof(*record));
+    if (!walk_untold_ns) return sizeof(*record);
+    birth = bpf_map_lookup_elem(&connections, &key);
+    if (birth && birth->cookie == record->birth.cookie) birth->told_ns = now;
+    return sizeof(*record);
 }
 
 static __always_inline void walk_listen_addresses(struct tcptrail_addresses* to, const struct sock* sk,
@@ -95,34 +118,49 @@ static __always_inline void walk_forget_listener(__u64 key, const struct tcptrai
         bpf_map_delete_elem(&listeners, &key);
 }
 
-static __always_inline int walk_listener(const struct bpf_iter__bpf_map_elem* ctx) {
-    struct tcptrail_listener* listener = ctx->value;
-    struct tcptrail_listener_record record = {};
+/* False: nothing is to be told of it. */
+static __always_inline bool walk_listening(__u64 key, const struct tcptrail_listener* listener,
+                                           struct tcptrail_listener_record* record) {
     struct walk_scratch* scratch = walk_scratch_of();
     enum walk_result result;
     const struct tcp_sock* tp;
     const struct sock* sk;
-    __u64* key = ctx->key;
 
-    if (!key || !listener || !scratch) return 0;
-    record.listener = *listener;
-    result = walk_copy(scratch, *key, record.listener.cookie);
+    if (!scratch) return false;
+    __builtin_memset(record, 0, sizeof(*record));
+    record->listener = *listener;
+    result = walk_copy(scratch, key, record->listener.cookie);
     tp = (void*)scratch->socket;
     sk = (void*)scratch->socket;
-    if (result == WALK_UNREAD) return 0;
+    if (result == WALK_UNREAD) return false;
     if (result == WALK_GONE || sk->__sk_common.skc_state != TCP_LISTEN) {
-        walk_forget_listener(*key, &record.listener);
-        return 0;
+        walk_forget_listener(key, &record->listener);
+        return false;
     }
-    record.version = TCPTRAIL_RECORD_VERSION;
-    record.size = sizeof(record);
-    walk_listen_addresses(&record.addresses, sk, tp);
-    record.accept_queue = sk->sk_ack_backlog;
-    record.accept_queue_limit = sk->sk_max_ack_backlog;
-    record.syn_queue = tp->inet_conn.icsk_accept_queue.qlen.counter;
-    record.drops = sk->sk_drops.counter;
-    bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
+    record->version = TCPTRAIL_RECORD_VERSION;
+    record->size = sizeof(*record);
+    walk_listen_addresses(&record->addresses, sk, tp);
+    record->accept_queue = sk->sk_ack_backlog;
+    record->accept_queue_limit = sk->sk_max_ack_backlog;
+    record->syn_queue = tp->inet_conn.icsk_accept_queue.qlen.counter;
+    record->drops = sk->sk_drops.counter;
+    return true;
+}
+
+static __always_inline int walk_listener(const struct bpf_iter__bpf_map_elem* ctx) {
+    const struct tcptrail_listener* listener = ctx->value;
+    struct tcptrail_listener_record record;
+    __u64* key = ctx->key;
+
+    if (!key || !listener) return 0;
+    if (walk_listening(*key, listener, &record)) bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
     return 0;
+}
+
+static __always_inline int walk_listener_key(void) {
+    return walk_listening(by_key.key, &by_key.listener, &by_key.listener_record)
+               ? sizeof(by_key.listener_record)
+               : 0;
 }
 
 /* A namespace by each process in it; by its threads, where the first has ended before them. */

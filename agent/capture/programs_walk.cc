@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Programs that run when they are asked, over what is open.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <cstring>
+#include <utility>
+
+#include "agent/capture/agent_maps.h"
+#include "agent/capture/by_key.h"
+#include "agent/capture/programs.h"
+#include "bpf/abi/config.h"
+#include "bpf/abi/control.h"
+#include "bpf/abi/listener.h"
+#include "bpf/abi/record.h"
+#include "bpf/abi/walk.h"
+#include "tcp.skel.h"
+
+namespace tcptrail::capture {
+
+namespace {
+
+template <class T>
+std::span<std::byte> bytes_of(T& value) {
+    return std::as_writable_bytes(std::span(&value, 1));
+}
+
+}  // namespace
+
+Result<> Programs::scan() {
+    if (!scan_) return {};
+    for (uint32_t pass = 1; pass <= 2; ++pass) {
+        object_->bss->scan_pass = pass;
+        if (auto scanned = run_iterator(scan_.get(), "iter/task_file"); !scanned) return scanned;
+    }
+    return {};
+}
+
+// Whether it was loaded: then the kernel refuses the iterator that does the same.
+bool Programs::is_by_key(const bpf_program* program) {
+    return bpf_program__fd(program) >= 0;
+}
+
+Result<> Programs::sweep(const ElementConsumer& consumer) {
+    object_->bss->sweep_writes_open = consumer != nullptr;
+    tcptrail_by_key& shared = object_->bss->by_key;
+    constexpr const char* name = "sweeping the connections";
+    if (is_by_key(object_->progs.sweep_by_key))
+        return run_by_key(
+            {bpf_program__fd(object_->progs.sweep_by_key), connections_fd(), bytes_of(shared.key),
+             bytes_of(shared.birth), bytes_of(shared.open).data(), sizeof shared.open},
+            name, consumer);
+    if (!sweep_) return {};
+    return run_iterator(sweep_.get(), name, sizeof(tcptrail_open), consumer);
+}
+
+Result<> Programs::walk_connections(uint64_t untold_ns, const ElementConsumer& consumer,
+                                    const BetweenReads& between) {
+    object_->bss->walk_untold_ns = untold_ns;
+    tcptrail_by_key& shared = object_->bss->by_key;
+    constexpr const char* name = "walking the connections";
+    for (const Link& link : walk_connections_)
+        if (auto walked = run_iterator(link.get(), name, sizeof(tcptrail_record), consumer, between); !walked)
+            return walked;
+    if (!is_by_key(object_->progs.walk_connections_by_key)) return {};
+    for (const int map : {borrowed_ ? borrowed_->connections.get() : -1, connections_fd()})
+        if (map >= 0)
+            if (auto walked = run_by_key(
+                    {bpf_program__fd(object_->progs.walk_connections_by_key), map, bytes_of(shared.key),
+                     bytes_of(shared.birth), bytes_of(shared.record).data(), sizeof shared.record},
+                    name, consumer, between);
+                !walked)
+                return walked;
+    return {};
+}
+
+Result<> Programs::walk_listeners(const ElementConsumer& consumer) {
+    tcptrail_by_key& shared = object_->bss->by_key;
+    constexpr const char* name = "walking the listeners";
+    for (const Link& link : walk_listeners_)
+        if (auto walked = run_iterator(link.get(), name, sizeof(tcptrail_listener_record), consumer); !walked)
+            return walked;
+    if (!is_by_key(object_->progs.walk_listeners_by_key)) return {};
+    for (const int map : {borrowed_ ? borrowed_->listeners.get() : -1, bpf_map__fd(object_->maps.listeners)})
+        if (map >= 0)
+            if (auto walked =
+                    run_by_key({bpf_program__fd(object_->progs.walk_listeners_by_key), map,
+                                bytes_of(shared.key), bytes_of(shared.listener),
+                                bytes_of(shared.listener_record).data(), sizeof shared.listener_record},
+                               name, consumer);
+                !walked)
+                return walked;
+    return {};
+}
+
+Result<std::vector<tcptrail_task_netns>> Programs::tasks() {
+    std::vector<tcptrail_task_netns> all;
+    if (!walk_tasks_) return all;
+    auto walked = run_iterator(walk_tasks_.get(), "walking the processes", sizeof(tcptrail_task_netns),
+                               [&](std::span<const std::byte> element) {
+                                   memcpy(&all.emplace_back(), element.data(), sizeof all.back());
+                               });
+    if (!walked) return std::unexpected(std::move(walked.error()));
+    return all;
+}
+
+Result<> Programs::borrow_maps_of_agent() {
+    auto maps =
+        find_agent_maps({.connections = connections_fd(), .listeners = bpf_map__fd(object_->maps.listeners)});
+    if (!maps) return std::unexpected(std::move(maps.error()));
+    if (!*maps) return {};
+    if (is_by_key(object_->progs.walk_connections_by_key)) {
+        borrowed_ = std::move(**maps);
+        return {};
+    }
+    Link connections, listeners;
+    if (const int error =
+            attach_map_iterator(connections, object_->progs.walk_connections, (*maps)->connections.get()))
+        return fail_errno("walking the agent's connections", error);
+    if (const int error =
+            attach_map_iterator(listeners, object_->progs.walk_listeners, (*maps)->listeners.get()))
+        return fail_errno("walking the agent's listeners", error);
+    walk_connections_.insert(walk_connections_.begin(), std::move(connections));
+    walk_listeners_.insert(walk_listeners_.begin(), std::move(listeners));
+    return {};
+}
+
+}  // namespace tcptrail::capture
