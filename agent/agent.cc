@@ -38,7 +38,8 @@ Agent::Agent(const Config& config, encode::TextFormat format)
     : config_(config),
       writer_(format, stdout),
       spool_errors_(error_interval_ns),
-      capture_errors_(error_interval_ns) {}
+      capture_errors_(error_interval_ns),
+      heartbeat_errors_(error_interval_ns) {}
 
 Result<> Agent::run() {
     auto loop = EventLoop::create();
@@ -66,6 +67,8 @@ Result<> Agent::start() {
     audit_ = std::make_unique<Audit>(*pipeline_, config_.context.proc);
     reporter_ = std::make_unique<Reporter>(*pipeline_, *audit_);
     log_info(pipeline_->describe());
+    for (const capture::Gap& gap : pipeline_->capture().gaps())
+        log_error(gap.reason);
     if (has_kafka()) {
         log_info("sending to Kafka at " + config_.kafka.brokers + ", run " + pipeline_->host().run_id +
                  (pipeline_->starts() > 1
@@ -129,8 +132,8 @@ Result<> Agent::listen(EventLoop& loop) {
                 log_error(with_suppressed(swept.error().message, *suppressed));
     });
     every(Pipeline::progress_period, [this] { progress(); });
-    if (!has_kafka()) return result;
     every(heartbeat_interval, [this] { heartbeat(); });
+    if (!has_kafka()) return result;
     every(maintenance_interval, [this] { pipeline_->keep(); });
     every(watch_interval, [this] {
         watch_kafka();
@@ -180,13 +183,15 @@ bool Agent::keep(const Checkpoint& checkpoint) {
 }
 
 void Agent::heartbeat() {
-    const auto alive = pipeline_->capture().heartbeat();
-    if (!alive)
-        log_error(alive.error().message);
-    else if (!*alive)
-        log_error("the programs had heard nothing of this process for " +
-                  std::to_string(config_.capture.abandon_after_secs) +
-                  " s and had switched themselves off: connections of that time are not told");
+    const auto problems = pipeline_->capture().heartbeat();
+    std::string told;
+    if (problems)
+        for (const std::string& problem : *problems)
+            told += (told.empty() ? "" : "; ") + problem;
+    else
+        told = problems.error().message;
+    if (told.empty()) return;
+    if (auto suppressed = heartbeat_errors_.pass()) log_error(with_suppressed(told, *suppressed));
 }
 
 void Agent::report(v1::ReportReason reason) {

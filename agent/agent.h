@@ -64,6 +64,7 @@ private:
     std::string spool_problem_;  // the same
     LogLimiter spool_errors_;
     LogLimiter capture_errors_;
+    LogLimiter heartbeat_errors_;
 };
 
 }  // namespace tcptrail

@@ -75,6 +75,15 @@ void set_hooks(v1::AgentReport& report, const capture::Capture& capture) {
         report.add_missing_facts(missing.fact);
 }
 
+void set_gaps(v1::AgentReport& report, const capture::Capture& capture) {
+    for (const capture::Gap& gap : capture.gaps()) {
+        v1::CaptureGap& told = *report.add_capture_gaps();
+        told.set_from_unix_nanos(gap.from_unix_ns);
+        told.set_until_unix_nanos(gap.until_unix_ns);
+        told.set_reason(encode::repaired_utf8(gap.reason));
+    }
+}
+
 void set_counts(v1::AgentReport& report, const capture::Capture& capture) {
     const auto counts = capture.counts();
     if (!counts) return;
@@ -176,6 +185,7 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStat
     report.set_version(TCPTRAIL_VERSION);
     report.set_kernel(host.kernel);
     set_hooks(report, capture);
+    set_gaps(report, capture);
     set_stages(report, pipeline_, spool, transmit);
     set_counts(report, capture);
     set_untold(report, capture);

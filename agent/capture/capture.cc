@@ -50,6 +50,9 @@ Result<> Capture::attach() {
     auto programs = Programs::load(options_, Purpose::trace, handover_.get());
     if (!programs) return std::unexpected(std::move(programs.error()));
     programs_ = std::move(*programs);
+    beat_ns_ = monotonic_nanos();
+    if (handover_ && handover_->interruption())
+        add_gap(handover_->interruption()->from_ns, beat_ns_, handover_->interruption()->reason);
     if (pin_problem_.empty()) pin_problem_ = programs_->pin_problem();
     if (auto opened = open_own_ring(); !opened) return opened;
     // Births whose end was seen by nobody make room for sockets at the same addresses.
@@ -94,6 +97,7 @@ bool Capture::is_pinned() const {
 }
 
 void Capture::set_run_id(const std::string& run_id) {
+    run_id_ = run_id;
     char(&to)[TCPTRAIL_RUN_ID_LEN] = control().run_id;
     std::fill(std::begin(to), std::end(to), '\0');
     run_id.copy(to, sizeof to - 1);
@@ -108,16 +112,6 @@ void Capture::go_on_from(const Place& place) {
     if (there == sources_.end()) return;  // it was read to its end, and is gone
     reading_ = static_cast<size_t>(there - sources_.begin());
     there->ring->seek(place.position);
-}
-
-Result<bool> Capture::heartbeat() {
-    tcptrail_control& control = this->control();
-    __atomic_store_n(&control.heartbeat_ns, monotonic_nanos(), __ATOMIC_RELAXED);
-    if (!handover_ || __atomic_load_n(&control.generation, __ATOMIC_RELAXED) != 0) return true;
-    __atomic_store_n(&control.generation, control.last_generation, __ATOMIC_RELAXED);
-    if (auto swept = programs_->sweep(nullptr); !swept) return std::unexpected(std::move(swept.error()));
-    if (auto scanned = programs_->scan(); !scanned) return std::unexpected(std::move(scanned.error()));
-    return false;
 }
 
 int Capture::wake_fd() const {

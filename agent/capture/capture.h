@@ -18,6 +18,7 @@
 #include "agent/base/counter.h"
 #include "agent/base/error.h"
 #include "agent/capture/counts.h"
+#include "agent/capture/gap.h"
 #include "agent/capture/hooks.h"
 #include "agent/capture/iterator.h"
 #include "agent/capture/layout.h"
@@ -78,9 +79,12 @@ public:
     void set_run_id(const std::string& run_id);
     // Before the first drain().
     void go_on_from(const Place& place);
-    // The programs hear that we live; they end themselves when they do not. False: they had. To be called at
-    // least once a second.
-    Result<bool> heartbeat();
+    // The programs hear that we live; they end themselves when they do not. Looks whether another program has
+    // touched what is ours - the control map, links, pins - and puts it right. Returns what there was, for an
+    // operator. To be called at least once a second.
+    Result<std::vector<std::string>> heartbeat();
+    // When nothing was traced, since this agent's beginning or the end of the one before: the latest ones.
+    const std::deque<Gap>& gaps() const { return gaps_; }
 
     // ---- Records
 
@@ -151,6 +155,11 @@ private:
     Result<> open_own_ring();
     tcptrail_control& control();
     void deliver(std::span<const std::byte> bytes, const Source& source);
+    std::string restore_control(uint64_t before_ns, uint64_t now_ns);
+    Result<std::string> restore_links(uint64_t before_ns, uint64_t now_ns);
+    std::string restore_pins();
+    void add_gap(uint64_t from_ns, uint64_t until_ns, std::string reason);
+    Result<> adopt();
     const Ring& own_ring() const { return *sources_.back().ring; }
 
     Options options_;
@@ -161,6 +170,10 @@ private:
     std::deque<Source> sources_;  // in the order of reading; the last one is what the programs write to
     size_t reading_ = 0;          // the index of the one that is read
     std::optional<Predecessor> predecessor_;
+    std::string run_id_;
+    uint64_t beat_ns_ = 0;  // CLOCK_MONOTONIC, of the last heartbeat
+    std::deque<Gap> gaps_;
+    bool stood_still_ = false;  // since the last heartbeat
 };
 
 }  // namespace tcptrail::capture

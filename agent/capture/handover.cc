@@ -115,10 +115,29 @@ Result<> Handover::find_predecessor() {
     if (std::ranges::find(generations, control_->last_generation) != generations.end())
         predecessor_ = control_->last_generation;
     old_layout_ = read_layout(pins_.map(predecessor_, "layout").get());
+    find_interruption();
     // From here on it is known who has it, and that somebody lives.
     control_->agent_pid = static_cast<uint32_t>(getpid());
     control_->heartbeat_ns = monotonic_nanos();
     return {};
+}
+
+void Handover::find_interruption() {
+    if (!predecessor_) return;
+    const uint64_t silent_ns = monotonic_nanos() - control_->heartbeat_ns;
+    const bool is_abandoned = control_->generation == 0 && silent_ns > control_->abandon_after_ns;
+    if (is_abandoned)
+        interruption_ = {control_->heartbeat_ns + control_->abandon_after_ns,
+                         "the programs had heard of no agent for " +
+                             std::to_string(control_->abandon_after_ns / 1'000'000'000) +
+                             " s and had switched themselves off"};
+    else if (!pins_.is_complete(predecessor_))
+        interruption_ = {control_->heartbeat_ns,
+                         "another program had removed the links from " + pins_.directory()};
+    else if (control_->generation != predecessor_)
+        interruption_ = {control_->heartbeat_ns, "another program had written to the control map"};
+    if (interruption_)
+        interruption_->reason += ": connections between the agent before and this one are missing";
 }
 
 std::vector<OldRing> Handover::old_rings() const {
@@ -176,22 +195,65 @@ Result<> Handover::pin_all(tcptrail_bpf& object, const std::vector<PinnedLink>& 
     if (auto made = pins_.make_generation(generation_); !made) return made;
     if (auto written = write_layout(bpf_map__fd(object.maps.layout), own_layout_); !written) return written;
     Result<> pinned;
-    if (!control_map_.valid()) pinned = pins_.pin_control(bpf_map__fd(object.maps.data_control));
+    const int control = bpf_map__fd(object.maps.data_control);
+    if (!control_map_.valid()) pinned = pins_.pin_control(control);
+    remember(Pins::control_name(), control);
     const auto pin = [&](const char* name, const bpf_map* map) {
         if (pinned) pinned = pins_.pin_map(generation_, name, bpf_map__fd(map));
+        remember(Pins::map_name(generation_, name), bpf_map__fd(map));
     };
     for (const Kept& one : kept)
         pin(one.name, object.maps.*one.map);
     pin("ring", object.maps.ring);
     pin("layout", object.maps.layout);
-    for (const PinnedLink& link : links)
+    for (const PinnedLink& link : links) {
         if (pinned) pinned = pins_.pin_link(generation_, link.name, bpf_link__fd(link.link));
+        remember(Pins::link_name(generation_, link.name), bpf_link__fd(link.link));
+    }
     return pinned;
+}
+
+void Handover::remember(std::string name, int fd) {
+    const uint64_t inode = pins_.inode_of(name);
+    own_pins_.push_back({std::move(name), fd, inode});
+}
+
+Result<size_t> Handover::restore_pins() {
+    size_t restored = 0;
+    for (OwnPin& pin : own_pins_) {
+        const uint64_t inode = pins_.inode_of(pin.name);
+        if (inode != 0 && inode == pin.inode) continue;
+        if (auto pinned = pins_.pin_again(pin.name, pin.fd); !pinned)
+            return std::unexpected(std::move(pinned.error()));
+        pin.inode = pins_.inode_of(pin.name);
+        ++restored;
+    }
+    return restored;
+}
+
+Handover::OwnPin* Handover::pin_of_link(const std::string& program) {
+    const auto pin = std::ranges::find(own_pins_, Pins::link_name(generation_, program), &OwnPin::name);
+    return pin == own_pins_.end() ? nullptr : &*pin;
+}
+
+bpf_link* Handover::open_link(const std::string& program) {
+    const OwnPin* pin = pin_of_link(program);
+    errno = ENOENT;
+    if (!pin || pin->inode == 0 || pins_.inode_of(pin->name) != pin->inode) return nullptr;
+    return bpf_link__open((pins_.directory() + "/" + pin->name).c_str());
+}
+
+// Pinned anew where the link itself is another one: restore_pins() compares.
+void Handover::replace_link(const std::string& program, int fd) {
+    if (OwnPin* pin = pin_of_link(program)) pin->fd = fd;
 }
 
 Result<> Handover::switch_over(tcptrail_bpf& object, const std::vector<PinnedLink>& links) {
     Result<> done = pin_all(object, links);
-    if (!done) pins_.remove_generation(generation_);
+    if (!done) {
+        pins_.remove_generation(generation_);
+        own_pins_.clear();
+    }
     bool switched = false;
     const auto now = [&] {
         switched = true;

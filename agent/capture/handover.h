@@ -46,6 +46,12 @@ public:
     bool has_predecessor() const { return predecessor_ != 0; }
     // Whether its programs tell this, by the name of the program.
     bool predecessor_has(const std::string& program) const { return pins_.has_link(predecessor_, program); }
+    // Since when (CLOCK_MONOTONIC) its programs do not trace any more, though nobody detached them, and why.
+    struct Interruption {
+        uint64_t from_ns;
+        std::string reason;
+    };
+    const std::optional<Interruption>& interruption() const { return interruption_; }
     // What it shared with its programs. It goes on to be shared with ours. has_predecessor() only.
     tcptrail_control& control() { return *control_; }
     // Each once, oldest first; the predecessor's is the last. Its programs write to it until switch_over().
@@ -62,6 +68,15 @@ public:
     };
     Result<> switch_over(tcptrail_bpf& object, const std::vector<PinnedLink>& links);
 
+    // What was pinned by switch_over() and is no longer there, or is another's, is pinned again. Returns how
+    // many. An error is told at each call, until nothing is missing.
+    Result<size_t> restore_pins();
+    size_t pinned() const { return own_pins_.size(); }
+    // The link that is pinned for a program, if it is ours; else null, with errno.
+    bpf_link* open_link(const std::string& program);
+    // The descriptor of a program's link is another one by now.
+    void replace_link(const std::string& program, int fd);
+
     // When the ring of an earlier generation is empty, and what was in it is kept.
     void forget(uint32_t generation) const { pins_.remove_generation(generation); }
 
@@ -69,6 +84,14 @@ private:
     explicit Handover(Pins pins);
     Result<> find_predecessor();
     Result<> take_map(bpf_map* map, const char* name);
+    struct OwnPin {
+        std::string name;  // relative to the directory
+        int fd;            // the object's or the link's
+        uint64_t inode;
+    };
+    void find_interruption();
+    void remember(std::string name, int fd);
+    OwnPin* pin_of_link(const std::string& program);  // null: it is not pinned
     Result<> pin_all(tcptrail_bpf& object, const std::vector<PinnedLink>& links);
     Result<> take_over_maps(tcptrail_bpf& object, const std::function<void()>& switch_over);
 
@@ -78,6 +101,8 @@ private:
     tcptrail_control* control_ = nullptr;
     uint32_t predecessor_ = 0;  // the generation that traces, or did last; 0: none
     uint32_t generation_ = 1;
+    std::optional<Interruption> interruption_;
+    std::vector<OwnPin> own_pins_;  // in the order of pinning
 };
 
 }  // namespace tcptrail::capture

@@ -23,12 +23,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* control_name = "/control";
 constexpr const char* link_prefix = "link_";
 
 // The process that had the directory when it was locked by another.
 std::string holder(const std::string& directory) {
-    const Fd control(bpf_obj_get((directory + control_name).c_str()));
+    const Fd control(bpf_obj_get((directory + "/" + Pins::control_name()).c_str()));
     const uint32_t key = 0;
     tcptrail_control value{};
     if (!control.valid() || bpf_map_lookup_elem(control.get(), &key, &value) != 0 || !value.agent_pid)
@@ -87,6 +86,16 @@ Result<Pins> Pins::lock(const std::string& directory) {
     return Pins(directory, std::move(fd));
 }
 
+std::string Pins::control_name() {
+    return "control";
+}
+std::string Pins::map_name(uint32_t generation, const std::string& name) {
+    return std::to_string(generation) + "/map_" + name;
+}
+std::string Pins::link_name(uint32_t generation, const std::string& name) {
+    return std::to_string(generation) + "/" + link_prefix + name;
+}
+
 std::string Pins::path(uint32_t generation) const {
     return directory_ + "/" + std::to_string(generation);
 }
@@ -105,15 +114,15 @@ std::vector<uint32_t> Pins::generations() const {
 }
 
 bool Pins::has_link(uint32_t generation, const std::string& name) const {
-    return access((path(generation) + "/" + link_prefix + name).c_str(), F_OK) == 0;
+    return access(at(link_name(generation, name)).c_str(), F_OK) == 0;
 }
 
 Fd Pins::control() const {
-    return Fd(bpf_obj_get((directory_ + control_name).c_str()));
+    return Fd(bpf_obj_get(at(control_name()).c_str()));
 }
 
 Fd Pins::map(uint32_t generation, const std::string& name) const {
-    return Fd(bpf_obj_get((path(generation) + "/map_" + name).c_str()));
+    return Fd(bpf_obj_get(at(map_name(generation, name)).c_str()));
 }
 
 Result<> Pins::pin(const std::string& path, int fd) const {
@@ -122,7 +131,7 @@ Result<> Pins::pin(const std::string& path, int fd) const {
 }
 
 Result<> Pins::pin_control(int fd) const {
-    return pin(directory_ + control_name, fd);
+    return pin(at(control_name()), fd);
 }
 
 Result<> Pins::make_generation(uint32_t generation) const {
@@ -132,11 +141,31 @@ Result<> Pins::make_generation(uint32_t generation) const {
 }
 
 Result<> Pins::pin_map(uint32_t generation, const std::string& name, int fd) const {
-    return pin(path(generation) + "/map_" + name, fd);
+    return pin(at(map_name(generation, name)), fd);
 }
 
 Result<> Pins::pin_link(uint32_t generation, const std::string& name, int fd) const {
-    return pin(path(generation) + "/" + link_prefix + name, fd);
+    return pin(at(link_name(generation, name)), fd);
+}
+
+uint64_t Pins::inode_of(const std::string& name) const {
+    struct stat found{};
+    return stat(at(name).c_str(), &found) == 0 ? found.st_ino : 0;
+}
+
+Result<> Pins::pin_again(const std::string& name, int fd) {
+    struct stat locked{}, there{};
+    if (fstat(lock_.get(), &locked) != 0 || stat(directory_.c_str(), &there) != 0 ||
+        locked.st_ino != there.st_ino || locked.st_dev != there.st_dev) {
+        auto pins = open(directory_);
+        if (!pins) return std::unexpected(std::move(pins.error()));
+        lock_ = std::move(pins->lock_);
+    }
+    const fs::path path = at(name);
+    if (mkdir(path.parent_path().c_str(), S_IRWXU) != 0 && errno != EEXIST)
+        return fail_errno("cannot make " + path.parent_path().string(), errno);
+    (void)unlink(path.c_str());
+    return pin(path, fd);
 }
 
 void Pins::remove_links(uint32_t generation) const {

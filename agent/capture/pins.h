@@ -31,6 +31,10 @@ public:
     static Result<std::optional<Pins>> open_existing(const std::string& directory);
 
     const std::string& directory() const { return directory_; }
+    // Relative to the directory.
+    static std::string control_name();
+    static std::string map_name(uint32_t generation, const std::string& name);
+    static std::string link_name(uint32_t generation, const std::string& name);
     // In ascending order.
     std::vector<uint32_t> generations() const;
     // Whether all of its links were pinned.
@@ -46,6 +50,13 @@ public:
     Result<> pin_map(uint32_t generation, const std::string& name, int fd) const;
     Result<> pin_link(uint32_t generation, const std::string& name, int fd) const;
 
+    // Which file it is; 0: there is none.
+    uint64_t inode_of(const std::string& name) const;
+    // Pins under that name, relative to the directory, whatever was there, and makes the folder of a
+    // generation where it is missing. Where the directory is another one by now it is locked anew, with
+    // errors as those of open().
+    Result<> pin_again(const std::string& name, int fd);
+
     // What is no longer pinned ends with its last user; links detach. Nothing to remove is no error.
     void remove_links(uint32_t generation) const;
     void remove_generation(uint32_t generation) const;
@@ -55,6 +66,7 @@ public:
 private:
     Pins(std::string directory, Fd lock) : directory_(std::move(directory)), lock_(std::move(lock)) {}
     static Result<Pins> lock(const std::string& directory);
+    std::string at(const std::string& name) const { return directory_ + "/" + name; }
     std::string path(uint32_t generation) const;
     Result<> pin(const std::string& path, int fd) const;
 

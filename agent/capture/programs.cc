@@ -147,7 +147,7 @@ Programs::~Programs() {
     // libbpf would disable what a link is attached to, before it lets go of it.
     if (is_pinned())
         for (auto& [program, link] : links_)
-            bpf_link__disconnect(link.get());
+            if (link) bpf_link__disconnect(link.get());
 }
 
 Result<std::unique_ptr<Programs>> Programs::load(const Options& options, Purpose purpose,
@@ -166,12 +166,13 @@ Result<std::unique_ptr<Programs>> Programs::load(const Options& options, Purpose
 }
 
 void Programs::switch_on(const Options& options) {
+    abandon_after_ns_ = handover_ ? uint64_t{options.abandon_after_secs} * 1'000'000'000
+                                  : static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+    control().abandon_after_ns = abandon_after_ns_;
     if (!handover_) {
-        control().abandon_after_ns = std::numeric_limits<int64_t>::max();
-        control().generation = object_->rodata->config.generation;
+        control().last_generation = control().generation = generation();
         return;
     }
-    control().abandon_after_ns = uint64_t{options.abandon_after_secs} * 1'000'000'000;
     std::vector<Handover::PinnedLink> pinned;
     for (const auto& [program, link] : links_)
         if (link) pinned.push_back({program, link.get()});
@@ -181,6 +182,10 @@ void Programs::switch_on(const Options& options) {
 
 tcptrail_control& Programs::control() {
     return object_->data_control->control;
+}
+
+uint32_t Programs::generation() const {
+    return object_->rodata->config.generation;
 }
 
 // A kernel that refuses a program which is not required costs what that one tells, not everything.
@@ -287,7 +292,6 @@ int Programs::attach_one(HookStatus& hook) {
     const bpf_program* program = bpf_object__find_program_by_name(object_->obj, hook.plan->program);
     const auto& programs = object_->progs;
     if (hook.plan->means == Means::by_key) return 0;  // it is run, and attached to nothing
-    if (hook.plan->means == Means::system_call) return attach_trace_event(hook, program);
     if (program == programs.scan) return keep(scan_, bpf_program__attach_iter(program, nullptr));
     if (program == programs.walk_tasks) return keep(walk_tasks_, bpf_program__attach_iter(program, nullptr));
     if (program == programs.sweep) return attach_map_iterator(sweep_, program, connections_fd());
@@ -296,7 +300,13 @@ int Programs::attach_one(HookStatus& hook) {
     if (program == programs.walk_listeners)
         return attach_map_iterator(walk_listeners_.emplace_back(), program,
                                    bpf_map__fd(object_->maps.listeners));
-    return keep(links_.emplace_back(hook.plan->program, nullptr).second, bpf_program__attach(program));
+    return attach_to_kernel(hook, links_.emplace_back(hook.plan->program, nullptr).second);
+}
+
+int Programs::attach_to_kernel(HookStatus& hook, Link& slot) {
+    const bpf_program* program = bpf_object__find_program_by_name(object_->obj, hook.plan->program);
+    return hook.plan->means == Means::system_call ? attach_trace_event(hook, program, slot)
+                                                  : keep(slot, bpf_program__attach(program));
 }
 
 // Both means tell the same facts, which are then told twice.
@@ -322,15 +332,14 @@ void Programs::keep_one_means() {
     hooks_ = std::move(shown);
 }
 
-int Programs::attach_trace_event(HookStatus& hook, const bpf_program* program) {
+int Programs::attach_trace_event(HookStatus& hook, const bpf_program* program, Link& slot) {
     constexpr std::string_view prefix = "tracepoint/";
     auto event = open_trace_event(std::string(hook.plan->name).substr(prefix.size()));
     if (!event) {
         hook.problem = event.error().message;
         return EPERM;
     }
-    Link& link = links_.emplace_back(hook.plan->program, nullptr).second;
-    const int error = keep(link, bpf_program__attach_perf_event(program, event->get()));
+    const int error = keep(slot, bpf_program__attach_perf_event(program, event->get()));
     if (!error) (void)event->release();  // the link's now
     return error;
 }

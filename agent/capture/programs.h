@@ -47,6 +47,15 @@ public:
     const std::string& pin_problem() const { return pin_problem_; }
     // Shared with the programs, and with the agents before and after us.
     tcptrail_control& control();
+    // What the control map says while these programs trace.
+    uint32_t generation() const;
+    uint64_t abandon_after_ns() const { return abandon_after_ns_; }
+    // Attaches again what is no longer attached. Returns how many there were.
+    Result<size_t> restore_links();
+    // Pins again what is no longer pinned, though it was. Returns how many there were. What fails is
+    // pin_problem() from then on, until it is done.
+    size_t restore_pins();
+    size_t pinned() const { return handover_ ? handover_->pinned() : 0; }
 
     // No record comes after this, and births that are remembered are forgotten. Not for what is pinned.
     void detach() { links_.clear(); }
@@ -102,13 +111,16 @@ private:
     bool is_told_by_trampoline(const HookStatus& hook) const;
     static bool is_by_key(const bpf_program* program);
     void keep_one_means();
-    int attach_trace_event(HookStatus& hook, const bpf_program* program);
+    static int attach_trace_event(HookStatus& hook, const bpf_program* program, Link& slot);
+    int attach_to_kernel(HookStatus& hook, Link& slot);  // errno, or 0
+    Result<> restore_link(const char* program, Link& link);
     static int keep(Link& slot, bpf_link* link);  // errno, or 0
     static int attach_map_iterator(Link& slot, const bpf_program* program, int map);
 
     std::unique_ptr<tcptrail_bpf, ObjectClose> object_;
     Handover* handover_ = nullptr;
     std::string pin_problem_;
+    uint64_t abandon_after_ns_ = 0;
     std::vector<std::pair<const char*, Link>> links_;  // by program
     Link scan_, sweep_, walk_tasks_;
     std::vector<Link> walk_connections_, walk_listeners_;  // one for each map that is walked over

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What another program took away from ours is put back.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+#include <utility>
+
+#include "agent/capture/programs.h"
+#include "bpf/abi/config.h"
+#include "bpf/abi/control.h"
+#include "bpf/abi/walk.h"
+#include "tcp.skel.h"
+
+namespace tcptrail::capture {
+
+namespace {
+
+// Whether the link's descriptor still is a link of this program: descriptors can be closed behind our back.
+bool is_attached(const bpf_link* link, const bpf_program* program) {
+    bpf_link_info at{};
+    bpf_prog_info info{};
+    uint32_t length = sizeof at;
+    if (bpf_obj_get_info_by_fd(bpf_link__fd(link), &at, &length) != 0) return false;
+    length = sizeof info;
+    return bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &length) == 0 && at.prog_id == info.id;
+}
+
+}  // namespace
+
+Result<size_t> Programs::restore_links() {
+    size_t restored = 0;
+    for (auto& [name, link] : links_) {
+        if (!link || is_attached(link.get(), bpf_object__find_program_by_name(object_->obj, name))) continue;
+        if (auto done = restore_link(name, link); !done) return std::unexpected(std::move(done.error()));
+        ++restored;
+    }
+    return restored;
+}
+
+Result<> Programs::restore_link(const char* program, Link& link) {
+    bpf_link__disconnect(link.get());  // its descriptor may be another file's by now
+    // While its pin is there it is attached: a second one beside it would tell everything twice.
+    int error = handover_ ? keep(link, handover_->open_link(program)) : ENOENT;
+    if (error) {
+        const auto hook = std::ranges::find_if(hooks_, [&](const HookStatus& status) {
+            return std::string_view(status.plan->program) == program;
+        });
+        error = hook == hooks_.end() ? ENOENT : attach_to_kernel(*hook, link);
+    }
+    if (error) return fail_errno(std::string("cannot attach again to ") + program, error);
+    if (handover_) handover_->replace_link(program, bpf_link__fd(link.get()));
+    return {};
+}
+
+size_t Programs::restore_pins() {
+    if (!handover_ || handover_->pinned() == 0) return 0;
+    const auto restored = handover_->restore_pins();
+    pin_problem_ = restored ? std::string() : restored.error().message;
+    return restored.value_or(0);
+}
+
+}  // namespace tcptrail::capture
