@@ -185,6 +185,7 @@ std::string Pipeline::describe() const {
     return "tracing the TCP connections of this host with " + std::to_string(attached) + " of " +
            std::to_string(capture_->hooks().size()) + " hooks; " +
            (missing.empty() ? "nothing is missing" : "missing: " + missing) +
+           (capture_->smaller().empty() ? "" : "; " + capture_->smaller()) +
            (capture_->pin_problem().empty()
                 ? ""
                 : "; tracing ends with this process (capture.pin: " + capture_->pin_problem() + ")");

@@ -14,19 +14,22 @@
 #include "agent/base/clock.h"
 #include "agent/capture/decode.h"
 #include "agent/capture/handover.h"
+#include "agent/capture/memory_limit.h"
 #include "agent/capture/programs.h"
 #include "bpf/abi/control.h"
 
 namespace tcptrail::capture {
 
 Capture::Capture(const Options& options, Consumer consumer)
-    : options_(options), consumer_(std::move(consumer)) {}
+    : options_(options), consumer_(std::move(consumer)) {
+    if (const auto limit = memory_limit()) smaller_ = fit_into_memory(options_, *limit);
+}
 Capture::~Capture() = default;
 
 Result<std::unique_ptr<Capture>> Capture::open(const Options& options, Consumer consumer) {
     std::unique_ptr<Capture> capture(new Capture(options, std::move(consumer)));
     if (options.pin.empty()) return capture;
-    auto handover = Handover::begin(options);
+    auto handover = Handover::begin(capture->options_);
     if (!handover) {
         if (handover.error().code == ExitCode::unavailable)
             return std::unexpected(std::move(handover.error()));

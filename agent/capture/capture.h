@@ -69,6 +69,8 @@ public:
     // Whether tracing goes on when this ends; why not, where that was wanted.
     bool is_pinned() const;
     const std::string& pin_problem() const { return pin_problem_; }
+    // What had to be smaller than the options say, in words; empty: nothing.
+    const std::string& smaller() const { return smaller_; }
     // What the agent before said of itself: its run, and its last note; nothing where there was none.
     struct Predecessor {
         std::string run_id;
@@ -166,6 +168,7 @@ private:
     Consumer consumer_;
     std::unique_ptr<Handover> handover_;  // null: nothing is to outlive us, or it cannot
     std::string pin_problem_;
+    std::string smaller_;
     std::unique_ptr<Programs> programs_;  // null before attach()
     std::deque<Source> sources_;  // in the order of reading; the last one is what the programs write to
     size_t reading_ = 0;          // the index of the one that is read

@@ -12,10 +12,12 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <chrono>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <thread>
 
 #include "agent/capture/agent_maps.h"
 #include "agent/capture/trace_events.h"
@@ -101,7 +103,11 @@ std::unexpected<Error> refused(const std::string& what, int error) {
                         "kernel's lockdown forbids it",
                     ExitCode::no_permission);
     }
-    return fail(what + ": " + strerror(error) + " (" + libbpf_reason() + ")", ExitCode::unavailable);
+    return fail(what + ": " + strerror(error) + " (" + libbpf_reason() + ")" +
+                    (error == ENOMEM ? "; give its memory cgroup more, or lower capture.ring_bytes and "
+                                       "capture.max_connections"
+                                     : ""),
+                ExitCode::unavailable);
 }
 
 // What a kernel that forbids the one forbids, too: trampolines, or an iterator over maps (some are built to
@@ -191,6 +197,8 @@ uint32_t Programs::generation() const {
 // A kernel that refuses a program which is not required costs what that one tells, not everything.
 Result<> Programs::load_what_fits(const Options& options, const KernelTypes& types) {
     std::map<std::string, std::string> refusals;  // why, by program
+    constexpr int most_waits = 10;
+    int waits = 0;
     while (true) {
         if (auto opened = open(options); !opened) return opened;
         hooks_.clear();
@@ -198,6 +206,11 @@ Result<> Programs::load_what_fits(const Options& options, const KernelTypes& typ
         libbpf_words().clear();
         const int error = tcptrail_bpf__load(object_.get());
         if (!error) return {};
+        // The maps of the attempt before go some time after it.
+        if (error == -ENOMEM && ++waits <= most_waits) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+            continue;
+        }
         const std::string program = refused_program();
         const auto hook = std::ranges::find_if(
             hook_plan(), [&](const HookPlan& one) { return !program.empty() && program == one.program; });

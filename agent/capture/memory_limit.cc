@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/capture/memory_limit.h"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+namespace tcptrail::capture {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t connection_bytes = 384;  // 368 and its share of the buckets (bpf/README.md)
+constexpr uint64_t least_connections = 1024;
+constexpr uint32_t least_ring_bytes = 64 << 10;
+
+bool has_word(const std::string& words, const char* word) {
+    std::istringstream list(words);
+    for (std::string one; std::getline(list, one, ',');)
+        if (one == word) return true;
+    return false;
+}
+
+// A hierarchy of cgroups that limits memory, and where this process is in it.
+struct Hierarchy {
+    fs::path mount, root, cgroup;  // root: what of the hierarchy is mounted
+    const char* const* files;
+};
+
+constexpr const char* v1_files[] = {"memory.limit_in_bytes", nullptr};
+constexpr const char* v2_files[] = {"memory.max", "memory.high", nullptr};
+
+// proc_pid_cgroup(5): number:controllers:path
+std::string cgroup_of(const std::string& proc, const char* controller) {
+    std::ifstream file(proc + "/self/cgroup");
+    for (std::string line; std::getline(file, line);) {
+        const size_t first = line.find(':'), second = line.find(':', first + 1);
+        if (second == std::string::npos) continue;
+        const std::string controllers = line.substr(first + 1, second - first - 1);
+        if (*controller ? has_word(controllers, controller) : controllers.empty())
+            return line.substr(second + 1);
+    }
+    return {};
+}
+
+// proc_pid_mountinfo(5): id parent device root mount options [tags] - type source options
+std::vector<Hierarchy> hierarchies(const std::string& proc) {
+    std::vector<Hierarchy> found;
+    std::ifstream file(proc + "/self/mountinfo");
+    for (std::string line; std::getline(file, line);) {
+        std::istringstream fields(line), tail(line.substr(std::min(line.size(), line.find(" - ") + 3)));
+        std::string skipped, root, mount, type, source, options;
+        fields >> skipped >> skipped >> skipped >> root >> mount;
+        tail >> type >> source >> options;
+        if (type == "cgroup" && has_word(options, "memory"))
+            found.push_back({mount, root, cgroup_of(proc, "memory"), v1_files});
+        else if (type == "cgroup2")
+            found.push_back({mount, root, cgroup_of(proc, ""), v2_files});
+    }
+    return found;
+}
+
+// "max" and the like are no limit.
+std::optional<uint64_t> read_limit(const fs::path& path) {
+    std::ifstream file(path);
+    std::string text;
+    uint64_t value = 0;
+    if (!(file >> text) || std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc())
+        return std::nullopt;
+    // Without a limit v1 tells the largest number of pages.
+    return value < uint64_t{1} << 62 ? std::optional(value) : std::nullopt;
+}
+
+std::string mebibytes(uint64_t bytes) {
+    const uint64_t mib = bytes >> 20;
+    return mib ? std::to_string(mib) + " MiB" : std::to_string(bytes >> 10) + " KiB";
+}
+
+}  // namespace
+
+std::optional<uint64_t> memory_limit(const std::string& proc) {
+    std::optional<uint64_t> least;
+    for (const Hierarchy& hierarchy : hierarchies(proc)) {
+        // In a container a part is mounted, and the path may be the host's or the container's own.
+        fs::path within = hierarchy.cgroup.lexically_relative(hierarchy.root);
+        if (within.empty() || *within.begin() == "..") within = ".";
+        fs::path folder = (hierarchy.mount / within).lexically_normal();
+        std::error_code problem;
+        if (!fs::exists(folder, problem)) folder = hierarchy.mount;
+        while (true) {
+            for (const char* const* name = hierarchy.files; *name; ++name)
+                if (const auto limit = read_limit(folder / *name))
+                    least = std::min(least.value_or(*limit), *limit);
+            if (folder == hierarchy.mount || !folder.has_relative_path()) break;
+            folder = folder.parent_path();
+        }
+    }
+    return least;
+}
+
+std::string fit_into_memory(Options& options, uint64_t limit) {
+    const auto ring = static_cast<uint32_t>(
+        std::clamp<uint64_t>(std::bit_floor(limit / 8), least_ring_bytes, uint64_t{1} << 30));
+    const auto connections = static_cast<uint32_t>(
+        std::clamp<uint64_t>(limit / 4 / connection_bytes, least_connections, uint64_t{1} << 30));
+    std::string smaller;
+    if (options.ring_bytes > ring) {
+        smaller = "capture.ring_bytes " + mebibytes(ring) + " instead of " + mebibytes(options.ring_bytes);
+        options.ring_bytes = ring;
+    }
+    if (options.max_connections > connections) {
+        smaller += (smaller.empty() ? "" : ", ") + std::string("capture.max_connections ") +
+                   std::to_string(connections) + " instead of " + std::to_string(options.max_connections);
+        options.max_connections = connections;
+    }
+    if (smaller.empty()) return {};
+    return "sized for the " + mebibytes(limit) + " of memory that the cgroup has: " + smaller;
+}
+
+}  // namespace tcptrail::capture
