@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 constexpr uint64_t connection_bytes = 384;  // 368 and its share of the buckets (bpf/README.md)
 constexpr uint64_t least_connections = 1024;
 constexpr uint32_t least_ring_bytes = 64 << 10;
+constexpr uint64_t least_limit = 80 << 20;  // the process with Kafka and spool has 40 MiB under load
 
 bool has_word(const std::string& words, const char* word) {
     std::istringstream list(words);
@@ -119,6 +120,8 @@ std::string fit_into_memory(Options& options, uint64_t limit) {
         options.max_connections = connections;
     }
     if (smaller.empty()) return {};
+    if (limit < least_limit)
+        smaller += "; below " + mebibytes(least_limit) + " the kernel may kill the process";
     return "sized for the " + mebibytes(limit) + " of memory that the cgroup has: " + smaller;
 }
 

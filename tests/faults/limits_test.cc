@@ -68,14 +68,14 @@ private:
 TEST_CASE("fault 26: the memory cgroup is too small for the maps", "[faults][root]") {
     const ControlGroup group("memory");
     if (!group.exists()) SKIP_TEST("no memory controller of cgroup v1");
-    write_file(group.file("memory.limit_in_bytes"), "64M");
+    write_file(group.file("memory.limit_in_bytes"), "80M");
     Broker::shared();
     const Setting setting;
     setting.create_topics();
     Process agent(group.run_in(setting.agent()));
     REQUIRE(is_tracing(agent));
-    CHECK(agent.errors().find("sized for the 64 MiB of memory that the cgroup has: capture.ring_bytes 8 MiB "
-                              "instead of 32 MiB, capture.max_connections 43690 instead of 524288") !=
+    CHECK(agent.errors().find("sized for the 80 MiB of memory that the cgroup has: capture.ring_bytes 8 MiB "
+                              "instead of 32 MiB, capture.max_connections 54613 instead of 524288") !=
           std::string::npos);
     const Truth truth = truth_of(run(generator(10000)));
     require_delivered(setting, 2 * truth.connections);
