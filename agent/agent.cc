@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/agent.h"
 
-#include <csignal>
-#include <cstdio>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
+#include <csignal>
+#include <cstdio>
 #include <span>
 #include <string>
 #include <thread>
@@ -21,6 +23,7 @@ constexpr auto heartbeat_interval = std::chrono::seconds(1);
 constexpr auto watch_interval = std::chrono::seconds(1);
 constexpr auto shutdown_deadline = std::chrono::seconds(5);  // less than what Kubernetes and systemd grant
 constexpr uint64_t error_interval_ns = 10'000'000'000;
+constexpr uint64_t violation_interval_ns = 600'000'000'000;  // it stays, as a rule
 
 std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reasons) {
     std::string text;
@@ -39,7 +42,8 @@ Agent::Agent(const Config& config, encode::TextFormat format)
       writer_(format, stdout),
       spool_errors_(error_interval_ns),
       capture_errors_(error_interval_ns),
-      heartbeat_errors_(error_interval_ns) {}
+      heartbeat_errors_(error_interval_ns),
+      violations_(violation_interval_ns) {}
 
 Result<> Agent::run() {
     auto loop = EventLoop::create();
@@ -200,8 +204,20 @@ void Agent::report(v1::ReportReason reason) {
         if (auto looked = audit_->look(); !looked)
             if (auto suppressed = capture_errors_.pass())
                 log_error(with_suppressed(looked.error().message, *suppressed));
-    messages_.push_back(to_message(reporter_->report(reason, spool_->stats(), transmitter_->status())));
+    messages_.push_back(to_message(account(reason)));
     pipeline_->keep();
+}
+
+v1::AgentReport Agent::account(v1::ReportReason reason) {
+    std::optional<Delivery> delivery;
+    if (spool_) delivery = {messages_.size(), spool_->stats(), transmitter_->status()};
+    v1::AgentReport report = reporter_->report(reason, delivery);
+    if (report.audit_violations_size() > 0)
+        if (auto suppressed = violations_.pass())
+            log_error(with_suppressed("the accounts do not fit, which is a fault of tcptrail: " +
+                                          fmt::format("{}", fmt::join(report.audit_violations(), "; ")),
+                                      *suppressed));
+    return report;
 }
 
 void Agent::watch_kafka() {

@@ -43,6 +43,7 @@ private:
     bool keep(const Checkpoint& checkpoint);
     void heartbeat();
     void report(v1::ReportReason reason);
+    v1::AgentReport account(v1::ReportReason reason);
     void watch_kafka();
     void watch_spool();
     void settle();
@@ -65,6 +66,7 @@ private:
     LogLimiter spool_errors_;
     LogLimiter capture_errors_;
     LogLimiter heartbeat_errors_;
+    LogLimiter violations_;
 };
 
 }  // namespace tcptrail

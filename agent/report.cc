@@ -143,19 +143,26 @@ void set_listeners(v1::AgentReport& report, Pipeline& pipeline, const Audit& aud
     report.set_listeners_untold(static_cast<uint32_t>(all.size() - shown));
 }
 
-void set_stages(v1::AgentReport& report, const Pipeline& pipeline, const spool::SpoolStats& spool,
-                const transmit::TransmitStatus& transmit) {
+void set_stages(v1::AgentReport& report, const Pipeline& pipeline, const std::optional<Delivery>& delivery) {
     const capture::Capture& capture = pipeline.capture();
     if (const auto account = pipeline.account()) {
         const uint64_t received = capture.received.get(), walked = capture.walked.get();
-        add_stage(report, "capture", account->seen + walked, received + walked, account->in_ring,
+        // What the rings cannot hold is not in them: then the account does not fit, and Balance says so.
+        const uint64_t in_ring = std::min(account->in_ring, capture.unread_at_most());
+        add_stage(report, "capture", account->seen + walked, received + walked, in_ring,
                   {{"ring_full", account->ring_full}});
         add_stage(report, "connections", received + walked, account->told + account->progress, 0,
                   {{"malformed", account->malformed + capture.walked_malformed.get()}});
     }
     const Checkpoint checkpoint = pipeline.checkpoint();
-    add_stage(report, "encode", checkpoint.messages(), checkpoint.messages() - checkpoint.lost_with_memory, 0,
+    // A report is its own last message.
+    const bool is_message = delivery && report.reason() != v1::REPORT_REASON_ASKED;
+    const uint64_t waiting = (delivery ? delivery->waiting : 0) + (is_message ? 1 : 0);
+    add_stage(report, "encode", checkpoint.messages(),
+              checkpoint.messages() - checkpoint.lost_with_memory - waiting, waiting,
               {{"killed", checkpoint.lost_with_memory}});
+    if (!delivery) return;
+    const auto& [_, spool, transmit] = *delivery;
     add_stage(report, "spool", spool.in, spool.released, spool.held,
               {{"too_large", spool.too_large},
                {"evicted", spool.evicted},
@@ -166,10 +173,24 @@ void set_stages(v1::AgentReport& report, const Pipeline& pipeline, const spool::
               {{"too_large", transmit.too_large}});
 }
 
+void set_delivery(v1::AgentReport& report, const spool::SpoolStats& spool,
+                  const transmit::TransmitStatus& transmit) {
+    report.set_spool_bytes(spool.held_bytes);
+    report.set_spool_events(spool.held);
+    report.set_spool_problem(encode::repaired_utf8(spool.problem));
+    v1::Kafka& kafka = *report.mutable_kafka();
+    kafka.set_queued(transmit.queued);
+    kafka.set_acknowledged(transmit.acknowledged);
+    kafka.set_failed(transmit.failed);
+    kafka.set_last_error(encode::repaired_utf8(transmit.last_error));
+    if (transmit.last_error_unix_nanos) kafka.set_last_error_unix_nanos(transmit.last_error_unix_nanos);
+    kafka.set_problem(encode::repaired_utf8(transmit.problem));
+    kafka.set_connected(transmit.connected);
+}
+
 }  // namespace
 
-v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStats& spool,
-                                 const transmit::TransmitStatus& transmit) {
+v1::AgentReport Reporter::report(v1::ReportReason reason, const std::optional<Delivery>& delivery) {
     const context::Host& host = pipeline_.host();
     const capture::Capture& capture = pipeline_.capture();
     v1::AgentReport report;
@@ -177,7 +198,8 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStat
     report.set_node(encode::repaired_utf8(host.node));
     report.set_boot_id(host.boot_id);
     report.set_run_id(host.run_id);
-    report.set_sequence(pipeline_.next_report());
+    const bool is_message = delivery && reason != v1::REPORT_REASON_ASKED;
+    report.set_sequence(is_message ? pipeline_.next_report() : pipeline_.checkpoint().reports);
     report.set_starts(pipeline_.starts());
     report.set_emitted_unix_nanos(unix_nanos());
     report.set_reason(reason);
@@ -186,7 +208,7 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStat
     report.set_kernel(host.kernel);
     set_hooks(report, capture);
     set_gaps(report, capture);
-    set_stages(report, pipeline_, spool, transmit);
+    set_stages(report, pipeline_, delivery);
     set_counts(report, capture);
     set_untold(report, capture);
     set_bind_failures(report, capture);
@@ -194,18 +216,19 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const spool::SpoolStat
     audit_.fill(report);
     report.set_ring_bytes(capture.ring_bytes());
     report.set_ring_used_bytes(capture.ring_used_bytes());
-    report.set_spool_bytes(spool.held_bytes);
-    report.set_spool_events(spool.held);
-    report.set_spool_problem(encode::repaired_utf8(spool.problem));
-    report.mutable_kafka()->set_queued(transmit.queued);
-    report.mutable_kafka()->set_acknowledged(transmit.acknowledged);
-    report.mutable_kafka()->set_failed(transmit.failed);
-    report.mutable_kafka()->set_last_error(encode::repaired_utf8(transmit.last_error));
-    if (transmit.last_error_unix_nanos)
-        report.mutable_kafka()->set_last_error_unix_nanos(transmit.last_error_unix_nanos);
+    if (delivery) set_delivery(report, delivery->spool, delivery->transmit);
     set_usage(report, capture.runs());
     report.set_connections_last_sequence(pipeline_.last_sequence());
+    check(report);
     return report;
+}
+
+void Reporter::check(v1::AgentReport& report) {
+    const std::vector<std::string> violations = balance_.check(report);
+    if (!violations.empty()) ++violated_;
+    for (const std::string& violation : violations)
+        report.add_audit_violations(violation);
+    report.set_audit_violated(violated_);
 }
 
 Message to_message(const v1::AgentReport& report) {

@@ -179,6 +179,14 @@ uint64_t Capture::ring_used_bytes() const {
     return own_ring().used_bytes();
 }
 
+uint64_t Capture::unread_at_most() const {
+    uint64_t records = 0;
+    for (const Source& source : sources_)
+        records += source.ring->unread_at_most(source.translation ? source.translation->from_bytes()
+                                                                  : sizeof(tcptrail_record));
+    return records;
+}
+
 void Capture::stop() {
     if (is_pinned()) return;
     programs_->detach();

@@ -102,6 +102,9 @@ public:
     // Used, whether read or not.
     uint64_t ring_used_bytes() const;
     uint64_t ring_bytes() const { return options_.ring_bytes; }
+    // How many records the rings may hold that drain() has not taken. A record has its place before it is
+    // counted: what counts() said before is never more than what was taken and this.
+    uint64_t unread_at_most() const;
     // Detaches from the kernel, unless what traces is pinned: then the accounts are final after one more
     // drain.
     void stop();

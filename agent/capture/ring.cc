@@ -71,6 +71,10 @@ uint64_t Ring::used_bytes() const {
     return produced() - released();
 }
 
+uint64_t Ring::unread_at_most(size_t length) const {
+    return (produced() - position_) / whole_record(length);
+}
+
 bool Ring::at_end() const {
     return position_ >= produced();
 }

@@ -100,7 +100,8 @@ void require_complete(const Setting& setting, const Truth& truth);
 // An unsigned number in JSON's mapping, which writes those of 64 bits as text and leaves 0 out.
 uint64_t number(const nlohmann::json& message, const char* field);
 
-// At every stage of a report: in = out + held + the sum of lost.
+// At every stage of a report: in = out + held + the sum of lost; and the agent finds nothing that does not
+// fit.
 void check_stages(const nlohmann::json& report);
 
 }  // namespace tests
