@@ -157,7 +157,7 @@ tools := $(patsubst %.cc,$(BUILD)/%,$(wildcard tests/tools/*.cc)) $(BUILD)/tests
 catch = $(if $(wildcard /usr/include/catch2/catch_all.hpp),-lCatch2)
 
 # With the targets of fuzzing, to replay what was found.
-$(BUILD)/tests/unit-test: $(call test_object,unit) $(call test_object,fuzz,-not -name fuzzer.cc)
+$(BUILD)/tests/unit-test: $(call test_object,unit) $(call test_object,fuzz,-not -name fuzzer.cc) $(BUILD)/tests/kafka/process.o
 $(BUILD)/tests/kernel-test: $(call test_object,kernel) $(BUILD)/tests/kafka/process.o
 $(BUILD)/tests/kafka-test: $(call test_object,kafka,-not -name plain_consumer.cc)
 # Beside what the tests against Kafka share.

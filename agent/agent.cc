@@ -23,6 +23,7 @@ constexpr auto heartbeat_interval = std::chrono::seconds(1);
 constexpr auto watch_interval = std::chrono::seconds(1);
 constexpr auto shutdown_deadline = std::chrono::seconds(5);  // less than what Kubernetes and systemd grant
 constexpr uint64_t error_interval_ns = 10'000'000'000;
+constexpr uint64_t answer_age_ns = 1'000'000'000;
 constexpr uint64_t violation_interval_ns = 600'000'000'000;  // it stays, as a rule
 
 std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reasons) {
@@ -53,7 +54,9 @@ Result<> Agent::run() {
     if (auto set = loop->on_signals({SIGINT, SIGTERM}, [this](int) { loop_->stop(); }); !set) return set;
     if (auto started = start(); !started) return started;
     if (auto listening = listen(*loop); !listening) return listening;
+    serve(*loop);
     auto result = loop->run();
+    socket_.reset();
     stop();
     return result;
 }
@@ -218,6 +221,28 @@ v1::AgentReport Agent::account(v1::ReportReason reason) {
                                           fmt::format("{}", fmt::join(report.audit_violations(), "; ")),
                                       *suppressed));
     return report;
+}
+
+// Without it the agent is no worse.
+void Agent::serve(EventLoop& loop) {
+    if (config_.serve.socket.empty()) return;
+    auto socket = serve::LocalSocket::open(config_.serve.socket, [this] { return answer(); });
+    auto serving = socket ? (*socket)->serve_in(loop) : std::unexpected(socket.error());
+    if (!serving) {
+        log_warning("tcptrail status cannot ask this agent (serve.socket): " + serving.error().message);
+        return;
+    }
+    socket_ = std::move(*socket);
+}
+
+// Of this moment, or of the last second.
+std::string Agent::answer() {
+    const uint64_t now = monotonic_nanos();
+    if (answer_.empty() || now - answer_ns_ > answer_age_ns) {
+        answer_ = encode::text_line(account(v1::REPORT_REASON_ASKED)).value_or("");
+        answer_ns_ = now;
+    }
+    return answer_;
 }
 
 void Agent::watch_kafka() {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "agent/audit.h"
@@ -16,6 +17,7 @@
 #include "agent/encode/text.h"
 #include "agent/pipeline.h"
 #include "agent/report.h"
+#include "agent/serve/local_socket.h"
 #include "agent/spool/spool.h"
 #include "agent/transmit/transmitter.h"
 
@@ -44,6 +46,8 @@ private:
     void heartbeat();
     void report(v1::ReportReason reason);
     v1::AgentReport account(v1::ReportReason reason);
+    void serve(EventLoop& loop);
+    std::string answer();
     void watch_kafka();
     void watch_spool();
     void settle();
@@ -60,6 +64,10 @@ private:
     std::unique_ptr<Audit> audit_;
     std::unique_ptr<Reporter> reporter_;
     std::vector<Message> messages_;  // of this drain, not in the spool yet
+
+    std::unique_ptr<serve::LocalSocket> socket_;
+    std::string answer_;  // as of answer_ns_
+    uint64_t answer_ns_ = 0;
 
     std::string kafka_problem_;  // as it was logged last
     std::string spool_problem_;  // the same

@@ -11,6 +11,7 @@
 #include "agent/capture/options.h"
 #include "agent/connections/options.h"
 #include "agent/context/options.h"
+#include "agent/serve/options.h"
 #include "agent/spool/options.h"
 #include "agent/transmit/options.h"
 
@@ -29,6 +30,7 @@ struct Config {
     transmit::Options kafka;
     OutputFormat output_format = OutputFormat::table;  // of run without kafka.brokers
     uint32_t report_interval_secs = 10;
+    serve::Options serve;
     LogLevel log_level = LogLevel::info;
     LogFormat log_format = LogFormat::automatic;
 };

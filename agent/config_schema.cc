@@ -209,6 +209,9 @@ std::vector<ConfigKey> make_keys() {
         integer("report.interval_secs", MEMBER(report_interval_secs), 1, 3600, "seconds",
                 "How often the agent reports on itself."),
 
+        text("serve.socket", MEMBER(serve.socket), 0, 107,
+             "The Unix socket on which the agent says how it is (tcptrail status). Empty: none."),
+
         choice("log.level", MEMBER(log_level), {"debug", "info", "warning", "error"},
                "The least important messages that are logged."),
         choice("log.format", MEMBER(log_format), {"auto", "text", "json"},

@@ -18,6 +18,7 @@ Examples:
   tcptrail list                                   what is open now
   tcptrail check                                  can this host run it?
   tcptrail run --set kafka.brokers=broker:9092    send them to Kafka
+  tcptrail status                                 how the agent is that runs
   tcptrail consume --brokers broker:9092          read them back
 
 Exit status: 0 ok, 1 failure, 2 usage, 69 kernel or feature missing, 77 capability missing, 78 configuration.
@@ -49,6 +50,7 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     tcptrail::commands::Action action;
     tcptrail::commands::add_run(app, action);
+    tcptrail::commands::add_status(app, action);
     tcptrail::commands::add_observe(app, action);
     tcptrail::commands::add_list(app, action);
     tcptrail::commands::add_consume(app, action);

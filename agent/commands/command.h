@@ -30,6 +30,7 @@ void add_spool(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
 void add_config(CLI::App& app, Action& action);
 void add_detach(CLI::App& app, Action& action);
+void add_status(CLI::App& app, Action& action);
 
 // --config and --set, for the commands that read the configuration.
 struct ConfigOptions {

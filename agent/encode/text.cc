@@ -66,6 +66,10 @@ Result<std::string> text_line(TextFormat format, const v1::Listener& listener) {
     return listener_table_line(listener, format == TextFormat::wide) + '\n';
 }
 
+Result<std::string> text_line(const v1::AgentReport& report) {
+    return full_line(TextFormat::jsonl, report);
+}
+
 Result<> TextWriter::header() {
     return put(text_header(format_, subject_));
 }
@@ -82,8 +86,8 @@ Result<> TextWriter::write(const v1::Listener& listener) {
 
 Result<> TextWriter::write(const v1::AgentReport& report) {
     if (format_ != TextFormat::jsonl) return {};
-    const auto line = json_line(report);
-    return line ? put(*line + '\n') : std::unexpected(line.error());
+    const auto line = text_line(report);
+    return line ? put(*line) : std::unexpected(line.error());
 }
 
 Result<> TextWriter::flush() {

@@ -42,6 +42,8 @@ std::string text_header(TextFormat format, TextSubject subject = TextSubject::ev
 Result<std::string> text_line(TextFormat format, const v1::ConnectionEvent& event,
                               TextSubject subject = TextSubject::events);
 Result<std::string> text_line(TextFormat format, const v1::Listener& listener);
+// A report has one form only: that of jsonl.
+Result<std::string> text_line(const v1::AgentReport& report);
 
 // Writes lines to a file. Not for use by several threads at once.
 class TextWriter {

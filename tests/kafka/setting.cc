@@ -36,14 +36,18 @@ Setting::Setting() {
 
 std::vector<std::string> Setting::agent(const std::string& servers,
                                         const std::vector<std::string>& settings) const {
-    std::vector<std::string> command =
-        with_topics({built("tcptrail"), "run", "--set", "kafka.brokers=" + servers, "--set",
-                     "spool.directory=" + spool(), "--set", "capture.pin="});
+    std::vector<std::string> command = with_topics(
+        {built("tcptrail"), "run", "--set", "kafka.brokers=" + servers, "--set", "spool.directory=" + spool(),
+         "--set", "capture.pin=", "--set", "serve.socket=" + socket()});
     for (const std::string& setting : settings) {
         command.emplace_back("--set");
         command.push_back(setting);
     }
     return command;
+}
+
+Finished Setting::status(const std::string& form) const {
+    return run({built("tcptrail"), "status", "--socket", socket(), "-o", form});
 }
 
 Finished Setting::topics(const std::string& verb) const {

@@ -43,6 +43,10 @@ public:
     std::vector<std::string> agent(const std::string& servers = brokers(),
                                    const std::vector<std::string>& settings = {}) const;
 
+    // What the agent says of itself. `form`: text or json.
+    std::string socket() const { return folder_.path() / "agent.sock"; }
+    Finished status(const std::string& form = "text") const;
+
     Finished topics(const std::string& verb) const;
     void create_topics() const;
 

@@ -63,9 +63,11 @@ TEST_CASE("the agent is killed: the next one tells what came meanwhile", "[kerne
     const tests::Folder folder;
     const BpfFs bpffs(folder.path());
     const std::string spool = folder.path() / "spool";
-    const std::vector<std::string> command = {
-        binary(), "run",          "--set", "kafka.brokers=127.0.0.1:1", "--set", "spool.directory=" + spool,
-        "--set",  bpffs.setting()};
+    const std::vector<std::string> command = {binary(), "run",
+                                              "--set",  "kafka.brokers=127.0.0.1:1",
+                                              "--set",  "spool.directory=" + spool,
+                                              "--set",  bpffs.setting(),
+                                              "--set",  "serve.socket="};
     Netns net;
     Actor server(net, "restart-server");
     Actor client(net, "restart-client");
