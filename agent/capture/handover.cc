@@ -259,7 +259,8 @@ Result<> Handover::switch_over(tcptrail_bpf& object, const std::vector<PinnedLin
         switched = true;
         turn_on(object.data_control->control, generation_);
     };
-    if (auto taken = take_over_maps(object, now); done && !taken) done = taken;
+    // Where it fails the scan finds the sockets, without their past: no reason not to trace.
+    (void)take_over_maps(object, now);
     if (!switched) now();
     // What is left of the others are rings that are not empty yet.
     const auto own = info_of(bpf_map__fd(object.maps.ring));
