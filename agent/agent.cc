@@ -186,7 +186,9 @@ bool Agent::keep(const Checkpoint& checkpoint) {
     if (!result)
         if (auto suppressed = spool_errors_.pass())
             log_error(with_suppressed(result.error().message, *suppressed));
-    return spool_->settled();
+    // What Kafka may have must never be told anew under the same numbers, between others: the ring gives it
+    // up.
+    return spool_->settled() || spool_->delivers_from_memory();
 }
 
 void Agent::heartbeat() {

@@ -89,6 +89,11 @@ void MemoryBuffer::open() {
     open_ = true;
 }
 
+bool MemoryBuffer::is_open() const {
+    MutexLock lock(mutex_);
+    return open_;
+}
+
 std::optional<MemoryBuffer::Taken> MemoryBuffer::take(Lane lane, uint64_t max_bytes) {
     MutexLock lock(mutex_);
     if (!open_) return std::nullopt;

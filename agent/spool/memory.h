@@ -58,6 +58,7 @@ public:
     void each_waiting(const std::function<bool(const MemoryBatch&)>& write);
     bool written();
     void open();
+    bool is_open() const;
 
     // For the reader: the oldest of a lane that waits, if it may take one and then has at most `max_bytes`
     // from here.

@@ -70,6 +70,8 @@ public:
     // Nothing waits in memory: all that was appended, and its mark, is committed; with Sync::full, and
     // durable.
     bool settled() const;
+    // What was appended may reach Kafka before it is in the file. Capture thread.
+    bool delivers_from_memory() const { return shared_->memory.is_open(); }
     // Nothing is to be written, deleted or evicted. Capture thread.
     bool idle();
 
