@@ -15,13 +15,13 @@
 
 namespace tests {
 
-SmallDisk::SmallDisk(const std::filesystem::path& folder, uint64_t megabytes) : path_(folder / "disk") {
+SmallDisk::SmallDisk(const std::filesystem::path& folder, uint64_t megabytes)
+    : path_(folder / "disk"), image_(folder / "disk.image") {
     enter_private_mounts();
-    const std::string image = folder / "disk.image";
-    system_command({"truncate", "-s", std::to_string(megabytes) + "M", image});
-    system_command({"mkfs.ext4", "-q", "-F", "-m", "0", image});
+    system_command({"truncate", "-s", std::to_string(megabytes) + "M", image_});
+    system_command({"mkfs.ext4", "-q", "-F", "-m", "0", image_});
     std::filesystem::create_directory(path_);
-    system_command({"mount", "-o", "loop", image, path_});
+    system_command({"mount", "-o", "loop", image_, path_});
 }
 
 SmallDisk::~SmallDisk() {
@@ -52,6 +52,11 @@ void SmallDisk::shut_down() const {
     REQUIRE(folder >= 0);
     REQUIRE(ioctl(folder, shutdown_request, &flags) == 0);
     close(folder);
+}
+
+void SmallDisk::recover() const {
+    system_command({"umount", path_});
+    system_command({"mount", "-o", "loop", image_, path_});
 }
 
 void SmallDisk::make_read_only() const {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 namespace tests {
 
@@ -19,11 +20,13 @@ public:
     void fill() const;       // to the last byte
     void free() const;       // what fill() took
     void shut_down() const;  // as after an error of the device: EIO from now on
+    void recover() const;    // mounted anew; nobody has files open on it
     void make_read_only() const;
     void make_writable() const;
 
 private:
     std::filesystem::path path_;
+    std::string image_;
 };
 
 }  // namespace tests
