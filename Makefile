@@ -152,7 +152,7 @@ run: all ## build, then run the agent in the foreground: make run ARGS='--set â€
 
 test_object = $(patsubst %.cc,$(BUILD)/%.o,$(sort $(shell find tests/$(1) -name '*.cc' $(2))))
 test_programs := $(foreach k,unit kernel kafka faults,$(if $(wildcard tests/$(k)),$(BUILD)/tests/$(k)-test))
-tools := $(patsubst %.cc,$(BUILD)/%,$(wildcard tests/tools/*.cc)) $(BUILD)/tests/kafka/plain_consumer
+tools := $(patsubst %.cc,$(BUILD)/%,$(wildcard tests/tools/*.cc)) $(BUILD)/tests/tools/disk_faults.so $(BUILD)/tests/kafka/plain_consumer
 # Catch2 2 is headers only; 3 has a library.
 catch = $(if $(wildcard /usr/include/catch2/catch_all.hpp),-lCatch2)
 
@@ -166,12 +166,19 @@ $(test_programs): $(BUILD)/tests/main.o $(library)
 	$(say) LINK $@
 	$(Q)$(CXX) $(ldflags) $(filter %.o,$^) $(library) $(libs) $(catch) -o $@
 
-# These share no code with the agent: they judge it.
+# These share no code with the agent: they judge it. All but spool_driver, which drives the spool.
 $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o
 	$(say) LINK $@
 	$(Q)$(CXX) $(ldflags) $^ $(tool_libs) -o $@
 $(BUILD)/tests/tools/abi_layout: tool_libs := -l:libbpf.a -lelf -lz
 $(BUILD)/tests/tools/mix: $(call test_object,tools/mixed)
+$(BUILD)/tests/tools/spool_driver: tool_libs := $(library) $(libs)
+$(BUILD)/tests/tools/spool_driver: $(library)
+# To be preloaded. The C library's own wrappers would call what is defined here.
+$(BUILD)/tests/tools/preload/%.o: cxxflags += -fPIC -U_FORTIFY_SOURCE
+$(BUILD)/tests/tools/disk_faults.so: $(call test_object,tools/preload)
+	$(say) LINK $@
+	$(Q)$(CXX) -shared -static-libstdc++ -static-libgcc $^ -o $@
 $(BUILD)/tests/kafka/plain_consumer: $(BUILD)/tests/kafka/plain_consumer.o $(pb_objects)
 	$(say) LINK $@
 	$(Q)$(CXX) $(ldflags) $^ -lrdkafka -lprotobuf -o $@
