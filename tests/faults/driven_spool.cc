@@ -91,7 +91,12 @@ DrivenSpool::DrivenSpool(const std::filesystem::path& folder, const DrivenSpool&
 
 Told DrivenSpool::write(const std::vector<std::string>& settings,
                         const std::vector<std::string>& faults) const {
-    std::vector<std::string> command{"/usr/bin/env", "DISK_FAULTS_FOLDER=" + path_.string(),
+    std::vector<std::string> command{"/usr/bin/timeout",
+                                     "-s",
+                                     "KILL",
+                                     "60",
+                                     "/usr/bin/env",
+                                     "DISK_FAULTS_FOLDER=" + path_.string(),
                                      "LD_PRELOAD=" + built("tests/tools/disk_faults.so")};
     command.insert(command.end(), faults.begin(), faults.end());
     for (const std::string& word : {built("tests/tools/spool_driver"), std::string("write"), path_.string()})
@@ -125,6 +130,19 @@ bool is_balanced(const Told::Stats& stats) {
     return stats.at("in") == left;
 }
 
+namespace {
+
+// Of what was committed: neither delivered nor there.
+uint64_t missing(const Told& before, const Told& then, const Told& checked) {
+    uint64_t count = 0;
+    for (uint64_t number = 0; number < checked.found; ++number)
+        count += !before.released.contains(number) && !then.released.contains(number) &&
+                 !checked.read.contains(number);
+    return count;
+}
+
+}  // namespace
+
 void require_nothing_lost(const Told& before, const Told& killed, const Told& checked) {
     INFO("before:\n" << before.output << "killed:\n" << killed.output << "checked:\n" << checked.output);
     REQUIRE(checked.status == 0);
@@ -141,12 +159,29 @@ void require_nothing_lost(const Told& before, const Told& killed, const Told& ch
     CHECK(is_balanced(stats));
     CHECK(is_balanced(checked.stats.back()));
     CHECK(checked.stats.back().at("held") == 0);
-    uint64_t missing = 0;
-    for (uint64_t number = 0; number < mark; ++number)
-        missing += !before.released.contains(number) && !killed.released.contains(number) &&
-                   !checked.read.contains(number);
-    CHECK(missing == stats.at("evicted"));
+    CHECK(missing(before, killed, checked) == stats.at("evicted"));
     CHECK((checked.read.empty() || *checked.read.rbegin() < mark));
+}
+
+void require_account(const Told& before, const Told& failed, const Told& checked) {
+    INFO("before:\n" << before.output << "failed:\n" << failed.output << "checked:\n" << checked.output);
+    REQUIRE(failed.status == 0);
+    REQUIRE(failed.stats.size() == 1);
+    const auto& then = failed.stats.back();
+    CHECK(then.at("settled") == 1);
+    CHECK(then.at("in") == failed.end);
+    CHECK(is_balanced(then));
+    REQUIRE(checked.status == 0);
+    REQUIRE(checked.stats.size() == 2);
+    CHECK(checked.errors.empty());
+    CHECK(checked.found == failed.end);
+    const auto& stats = checked.stats.front();
+    CHECK(stats.at("files_set_aside") == 0);
+    CHECK(stats.at("in") == failed.end);
+    CHECK(stats.at("held") == checked.read.size());
+    CHECK(is_balanced(stats));
+    CHECK(missing(before, failed, checked) ==
+          stats.at("evicted") + stats.at("damaged") + stats.at("memory_full"));
 }
 
 }  // namespace tests

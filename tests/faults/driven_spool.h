@@ -55,4 +55,8 @@ bool is_balanced(const Told::Stats& stats);
 // not delivered, and tells of the rest.
 void require_nothing_lost(const Told& before, const Told& killed, const Told& checked);
 
+// Of one where `failed` met errors of the disk, which were over before it ended: it did not die, and all that
+// is not delivered or held in the end is counted.
+void require_account(const Told& before, const Told& failed, const Told& checked);
+
 }  // namespace tests

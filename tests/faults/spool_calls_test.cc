@@ -4,6 +4,7 @@
 // tries each.
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -56,7 +57,55 @@ void kill_at_each(const std::vector<Case>& cases, uint64_t step) {
     }
 }
 
+void fail_at_each(const std::vector<Case>& cases, uint64_t step) {
+    constexpr const char* errors[] = {"ENOSPC", "EIO", "EROFS", "EDQUOT", "EACCES", "EMFILE", "ENOMEM"};
+    const Folder folder;
+    const std::string trouble = folder.path() / "trouble";
+    for (const Case& one : cases) {
+        const DrivenSpool at_rest(folder.path() / "at-rest");
+        Told before;
+        if (!one.before.empty()) before = at_rest.write(one.before);
+        REQUIRE(before.status == 0);
+        std::vector<std::string> settings = one.settings;
+        settings.push_back("while=" + trouble);
+        settings.push_back("first=" + std::to_string(before.end));
+        const uint64_t calls = DrivenSpool(folder.path() / "count", at_rest).calls(settings);
+        uint64_t tries = 0, lost = 0, replaced = 0;
+        const auto fail = [&](const std::string& what) {
+            INFO(one.name << ": " << what);
+            const DrivenSpool spool(folder.path() / "failed", at_rest);
+            std::ofstream{trouble};
+            const Told failed =
+                spool.write(settings, {"DISK_FAULTS=" + what, "DISK_FAULTS_WHILE=" + trouble});
+            const Told checked = spool.check();
+            require_account(before, failed, checked);
+            ++tries;
+            replaced += failed.stats.back().at("files_set_aside");
+            lost += checked.stats.front().at("damaged");
+        };
+        for (uint64_t number = 1; number <= calls; number += step) {
+            const std::string at = std::to_string(number) + " ", error = errors[number / step % 7];
+            // A call that is interrupted is tried again, as long as it takes: once is enough.
+            fail("fail " + at + "EINTR");
+            fail("fail-from " + at + error);
+            for (const char* each : errors)
+                if (step == 1 || each == error) fail("fail " + at + each);
+        }
+        std::printf("faults 44 to 46: %s: %lu calls, %lu tries, %lu files replaced, %lu events damaged\n",
+                    one.name, calls, tries, replaced, lost);
+        CHECK(tries > 0);
+    }
+}
+
 }  // namespace
+
+TEST_CASE("fault 44, 45, 46: a file system call of the spool fails", "[faults]") {
+    fail_at_each(small, 47);
+}
+
+TEST_CASE("fault 44, 45, 46: each file system call of the spool fails", "[.][soak]") {
+    fail_at_each(small, 1);
+}
 
 TEST_CASE("fault 47: killed at a file system call of the spool", "[faults]") {
     kill_at_each(small, 13);

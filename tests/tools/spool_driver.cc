@@ -4,7 +4,9 @@
 // write() each: what it says before it is killed is true.
 //
 //   spool_driver write FOLDER [KEY=VALUE…]     appends, reads and releases; goes on from the spool's mark
-//       appends=24 events=5 bytes=300 sync=full|normal max_bytes=N pause_ms=1 while=PATH
+//       appends=24 events=5 bytes=300 sync=full|normal max_bytes=N pause_ms=1
+//       first=0                                  where no mark is found
+//       while=PATH                               removed in the end; then it waits for the disk
 //   spool_driver check FOLDER                  reads and releases all that is there
 //
 //   found MARK             the mark that the spool had
@@ -87,7 +89,7 @@ public:
 
     void write(std::map<std::string, std::string>& settings) {
         const uint64_t appends = std::stoul(settings["appends"]), events = std::stoul(settings["events"]);
-        uint64_t next = mark_.empty() ? 0 : std::stoul(mark_);
+        uint64_t next = mark_.empty() ? std::stoul(settings["first"]) : std::stoul(mark_);
         for (uint64_t i = 0; i < appends; ++i) {
             say("begin " + std::to_string(next) + " " + std::to_string(next + events));
             const auto list = messages(next, next + events, std::stoul(settings["bytes"]));
@@ -99,11 +101,12 @@ public:
             note(spool_->maintain());
         }
         if (!settings["while"].empty()) {
+            // The disk is well again.
             (void)unlink(settings["while"].c_str());
+            reader_->give_back();
             settle();
         }
         say_stats(*spool_);
-        reader_->give_back();
     }
 
     void check() {
@@ -164,8 +167,8 @@ int main(int argc, char** argv) {
         return 2;
     }
     std::map<std::string, std::string> settings{
-        {"appends", "24"}, {"events", "5"}, {"bytes", "300"},           {"sync", "full"},
-        {"pause_ms", "1"}, {"while", ""},   {"max_bytes", "1000000000"}};
+        {"appends", "24"}, {"events", "5"}, {"bytes", "300"}, {"sync", "full"},
+        {"pause_ms", "1"}, {"while", ""},   {"first", "0"},   {"max_bytes", "1000000000"}};
     for (int i = 3; i < argc; ++i) {
         const std::string_view setting = argv[i];
         const size_t equals = setting.find('=');
