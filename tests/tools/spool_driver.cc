@@ -5,6 +5,7 @@
 //
 //   spool_driver write FOLDER [KEY=VALUE…]     appends, reads and releases; goes on from the spool's mark
 //       appends=24 events=5 bytes=300 sync=full|normal max_bytes=N pause_ms=1
+//       fill=                                    yes: releases nothing
 //       first=0                                  where no mark is found
 //       while=PATH                               removed in the end; then it waits for the disk
 //   spool_driver check FOLDER                  reads and releases all that is there
@@ -96,7 +97,12 @@ public:
             next += events;
             note(spool_->append(list, std::to_string(next)));
             // What is taken is released a little later, and the last is left for the next one.
-            if (i % 3 == 2) deliver("release", 1);
+            if (settings["fill"].empty() && i % 3 == 2) deliver("release", 1);
+            // Faster than the disk.
+            while (!settings["fill"].empty() && spool_->stats().memory_bytes > 4u << 20) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                note(spool_->maintain());
+            }
             std::this_thread::sleep_for(std::chrono::milliseconds(std::stoul(settings["pause_ms"])));
             note(spool_->maintain());
         }
@@ -167,8 +173,8 @@ int main(int argc, char** argv) {
         return 2;
     }
     std::map<std::string, std::string> settings{
-        {"appends", "24"}, {"events", "5"}, {"bytes", "300"}, {"sync", "full"},
-        {"pause_ms", "1"}, {"while", ""},   {"first", "0"},   {"max_bytes", "1000000000"}};
+        {"appends", "24"}, {"events", "5"}, {"bytes", "300"}, {"sync", "full"},           {"pause_ms", "1"},
+        {"while", ""},     {"first", "0"},  {"fill", ""},     {"max_bytes", "1000000000"}};
     for (int i = 3; i < argc; ++i) {
         const std::string_view setting = argv[i];
         const size_t equals = setting.find('=');
