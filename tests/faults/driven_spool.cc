@@ -89,12 +89,12 @@ DrivenSpool::DrivenSpool(const std::filesystem::path& folder, const DrivenSpool&
         std::filesystem::copy(other.path_, path_, std::filesystem::copy_options::recursive);
 }
 
-Told DrivenSpool::write(const std::vector<std::string>& settings,
-                        const std::vector<std::string>& faults) const {
+Told DrivenSpool::write(const std::vector<std::string>& settings, const std::vector<std::string>& faults,
+                        seconds limit) const {
     std::vector<std::string> command{"/usr/bin/timeout",
                                      "-s",
                                      "KILL",
-                                     "60",
+                                     std::to_string(limit.count()),
                                      "/usr/bin/env",
                                      "DISK_FAULTS_FOLDER=" + path_.string(),
                                      "LD_PRELOAD=" + built("tests/tools/disk_faults.so")};

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/kafka/process.h"
+
 namespace tests {
 
 // What one run of spool_driver told before it ended. Events are numbers, from 0 on.
@@ -37,9 +39,10 @@ public:
     DrivenSpool(const std::filesystem::path& folder, const DrivenSpool& other);
 
     const std::filesystem::path& path() const { return path_; }
-    // `faults`: the environment of disk_faults.so but for its folder. Is killed, status 137, after a minute.
-    Told write(const std::vector<std::string>& settings = {},
-               const std::vector<std::string>& faults = {}) const;
+    // `faults`: the environment of disk_faults.so but for its folder. Is killed, status 137, when the time is
+    // over.
+    Told write(const std::vector<std::string>& settings = {}, const std::vector<std::string>& faults = {},
+               seconds limit = seconds(60)) const;
     Told check() const;
     // How many file system calls `write` makes.
     uint64_t calls(const std::vector<std::string>& settings) const;

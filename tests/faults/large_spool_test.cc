@@ -73,7 +73,8 @@ void start_with(uint64_t megabytes) {
     const DrivenSpool large(folder.path());
     const auto began = Clock::now();
     const Told told = large.write({"fill=yes", "appends=" + std::to_string(megabytes), "events=1",
-                                   "bytes=1000000", "max_bytes=20000000000", "sync=normal", "pause_ms=0"});
+                                   "bytes=1000000", "max_bytes=20000000000", "sync=normal", "pause_ms=0"},
+                                  {}, seconds(1000));
     const std::chrono::duration<double> filled = Clock::now() - began;
     REQUIRE(told.status == 0);
     REQUIRE(told.stats.back().at("held") == megabytes);
