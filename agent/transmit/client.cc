@@ -140,22 +140,25 @@ Result<ClientPtr> make_client(ConfPtr conf, Role role) {
     return ClientPtr(client);
 }
 
-std::optional<std::string> client_warning(const Options& options, int librdkafka_version) {
+std::optional<std::string> scram_warning(int librdkafka_version, std::string_view mechanism) {
     constexpr int first_good = 0x020601ff;
     if (librdkafka_version >= first_good) return std::nullopt;
+    return fmt::format(
+        "{} does not work with librdkafka {}.{}.{} and Kafka 4: every password is refused as \"invalid "
+        "credentials\". Use librdkafka 2.6.1 or later (Debian 13, the container image), or sasl.mechanism = "
+        "PLAIN over TLS",
+        mechanism, librdkafka_version >> 24, (librdkafka_version >> 16) & 0xff,
+        (librdkafka_version >> 8) & 0xff);
+}
+
+std::optional<std::string> client_warning(const Options& options, int librdkafka_version) {
     for (const char* property : {"sasl.mechanism", "sasl.mechanisms"}) {
         auto found = options.properties.find(property);
         if (found == options.properties.end()) continue;
         std::string mechanism = found->second;
         std::transform(mechanism.begin(), mechanism.end(), mechanism.begin(),
                        [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-        if (!mechanism.starts_with("SCRAM")) continue;
-        return fmt::format(
-            "{} does not work with librdkafka {}.{}.{} and Kafka 4: every password is refused as \"invalid "
-            "credentials\". "
-            "Use librdkafka 2.6.1 or later (Debian 13, the container image), or {} = PLAIN over TLS",
-            mechanism, librdkafka_version >> 24, (librdkafka_version >> 16) & 0xff,
-            (librdkafka_version >> 8) & 0xff, property);
+        if (mechanism.starts_with("SCRAM")) return scram_warning(librdkafka_version, mechanism);
     }
     return std::nullopt;
 }

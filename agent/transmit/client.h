@@ -48,6 +48,8 @@ Result<ClientPtr> make_client(ConfPtr conf, Role role);
 std::optional<std::string> client_warning(const Options& options);
 // The same for any version, as rd_kafka_version() tells it.
 std::optional<std::string> client_warning(const Options& options, int librdkafka_version);
+// What such a librdkafka cannot do with Kafka 4, whatever the mechanism's size.
+std::optional<std::string> scram_warning(int librdkafka_version, std::string_view mechanism = "SCRAM");
 
 // Whether a property's value must not be shown, judged by its name.
 bool is_secret(std::string_view property);

@@ -4,28 +4,14 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <utility>
 
 #include "agent/transmit/framing.h"
 
 namespace tcptrail::transmit {
 namespace {
 
-ProducerListener& listener_of(void* opaque) {
-    return *static_cast<ProducerListener*>(opaque);
-}
-
-void on_report(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
-    rd_kafka_resp_err_t error = message->err;
-    // With acks=all a report without an error says that it is stored; nothing less counts.
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR &&
-        rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_PERSISTED)
-        error = RD_KAFKA_RESP_ERR__FAIL;
-    listener_of(opaque).on_report(message->_private, error);
-}
-
-void on_error(rd_kafka_t*, int error, const char* reason, void* opaque) {
-    listener_of(opaque).on_error(static_cast<rd_kafka_resp_err_t>(error), reason);
-}
+constexpr auto file_interval = std::chrono::milliseconds(900);
 
 HeadersPtr headers_of(Topic topic) {
     HeadersPtr headers(rd_kafka_headers_new(2));
@@ -56,9 +42,10 @@ Result<std::unique_ptr<Producer>> Producer::create(const Options& options, uint3
     if (batch_bytes > 0)
         rd_kafka_conf_set(conf->get(), "batch.size", std::to_string(batch_bytes).c_str(), nullptr, 0);
     producer->batch_bytes_ = configured_batch_bytes(conf->get());
-    rd_kafka_conf_set_opaque(conf->get(), &listener);
-    rd_kafka_conf_set_dr_msg_cb(conf->get(), transmit::on_report);
-    rd_kafka_conf_set_error_cb(conf->get(), transmit::on_error);
+    rd_kafka_conf_set_opaque(conf->get(), static_cast<ClientOwner*>(producer.get()));
+    rd_kafka_conf_set_dr_msg_cb(conf->get(), take_report);
+    rd_kafka_conf_set_error_cb(conf->get(), take_error);
+    producer->watch(conf->get());
 
     auto client = make_client(std::move(*conf), Role::producer);
     if (!client) return std::unexpected(client.error());
@@ -85,6 +72,40 @@ Producer::~Producer() {
                    RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
     QueuePtr reports(rd_kafka_queue_get_main(client_.get()));
     rd_kafka_queue_io_event_enable(reports.get(), -1, nullptr, 0);
+}
+
+void Producer::take_report(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
+    auto& producer = static_cast<Producer&>(*static_cast<ClientOwner*>(opaque));
+    rd_kafka_resp_err_t error = message->err;
+    // With acks=all a report without an error says that it is stored; nothing less counts.
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_PERSISTED)
+        error = RD_KAFKA_RESP_ERR__FAIL;
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR && std::exchange(producer.troubled_, false)) producer.connected();
+    producer.listener_.on_report(message->_private, error);
+}
+
+void Producer::take_error(rd_kafka_t*, int error, const char* reason, void* opaque) {
+    auto& producer = static_cast<Producer&>(*static_cast<ClientOwner*>(opaque));
+    producer.troubled_ = true;
+    if (const auto text = producer.explain(reason))
+        producer.listener_.on_error(static_cast<rd_kafka_resp_err_t>(error), *text);
+}
+
+void Producer::poll() {
+    rd_kafka_poll(client_.get(), 0);
+    if (troubled_) look_at_files();
+}
+
+// librdkafka reads certificates, keys and passwords when a client is made, and never again.
+void Producer::look_at_files() {
+    const auto now = Clock::now();
+    if (replaced_files_ || now < looked_at_ + file_interval) return;
+    looked_at_ = now;
+    const auto file = files_.changed();
+    if (!file) return;
+    replaced_files_ = true;
+    listener_.on_error(RD_KAFKA_RESP_ERR__FATAL, *file + " was replaced");
 }
 
 rd_kafka_resp_err_t Producer::send(const spool::MessageView& message, void* tag) {

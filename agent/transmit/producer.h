@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -9,7 +10,9 @@
 #include "agent/base/error.h"
 #include "agent/spool/batch.h"
 #include "agent/transmit/client.h"
+#include "agent/transmit/client_files.h"
 #include "agent/transmit/options.h"
+#include "agent/transmit/refusal.h"
 
 namespace tcptrail::transmit {
 
@@ -18,7 +21,8 @@ class ProducerListener {
 public:
     // The fate of a message that send() took: acknowledged when `error` is none.
     virtual void on_report(void* tag, rd_kafka_resp_err_t error) = 0;
-    // Trouble that is no message's own; `reason` is librdkafka's text.
+    // Trouble that is no message's own; `reason` is librdkafka's text, explained. RD_KAFKA_RESP_ERR__FATAL:
+    // this producer can do no more, or a new one can do what this one cannot.
     virtual void on_error(rd_kafka_resp_err_t error, const std::string& reason) = 0;
 
 protected:
@@ -26,7 +30,7 @@ protected:
 };
 
 // One idempotent librdkafka producer. Belongs to one thread.
-class Producer {
+class Producer : ClientOwner {
 public:
     // `batch_bytes`: of one produce request's batch at most; 0: librdkafka's default. `wake_fd`: an eventfd
     // that is written to when poll() has something to tell. The listener outlives the producer.
@@ -38,8 +42,9 @@ public:
     // Hands one message over. Its bytes must stay until its report. On an error no report follows.
     rd_kafka_resp_err_t send(const spool::MessageView& message, void* tag);
 
-    // Serves all reports that are there; does not wait.
-    void poll() { rd_kafka_poll(client_.get(), 0); }
+    // Serves all reports that are there; does not wait. To be called each second: while a broker is not to be
+    // had, it looks whether a certificate, key or secret that this client was made from has been replaced.
+    void poll();
 
     // Asks the brokers about a topic, and has the client learn the answer. Waits up to timeout_ms.
     rd_kafka_resp_err_t probe(Topic topic, int timeout_ms);
@@ -50,10 +55,20 @@ public:
     rd_kafka_resp_err_t fatal_error(std::string& reason) const;
 
 private:
-    Producer(const Options& options, ProducerListener& listener) : options_(options), listener_(listener) {}
+    using Clock = std::chrono::steady_clock;
+
+    Producer(const Options& options, ProducerListener& listener)
+        : options_(options), listener_(listener), files_(options) {}
+    static void take_report(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque);
+    static void take_error(rd_kafka_t*, int error, const char* reason, void* opaque);
+    void look_at_files();
 
     const Options& options_;
     ProducerListener& listener_;
+    ClientFiles files_;
+    bool troubled_ = false;        // since the last acknowledgement
+    bool replaced_files_ = false;  // and the listener has heard of it
+    Clock::time_point looked_at_;  // the files
     ClientPtr client_;
     std::array<TopicPtr, topic_count> topics_;
     std::array<HeadersPtr, topic_count> headers_;  // of each record of a topic

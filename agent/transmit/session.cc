@@ -4,22 +4,21 @@
 #include <utility>
 
 namespace tcptrail::transmit {
-namespace {
 
-void keep_error(rd_kafka_t*, int error, const char* reason, void* opaque) {
-    auto& last = *static_cast<std::string*>(opaque);
+void Session::keep_error(rd_kafka_t*, int error, const char* reason, void* opaque) {
+    auto& session = static_cast<Session&>(*static_cast<ClientOwner*>(opaque));
     // "All brokers are down" says less than why the last of them is.
-    if (error != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || last.empty()) last = reason;
+    if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && !session.last_error_.empty()) return;
+    if (auto text = session.explain(reason)) session.last_error_ = std::move(*text);
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Session>> Session::open(const Options& options, Role role) {
     std::unique_ptr<Session> session(new Session());
     auto conf = make_conf(options, role);
     if (!conf) return std::unexpected(conf.error());
-    rd_kafka_conf_set_opaque(conf->get(), &session->last_error_);
+    rd_kafka_conf_set_opaque(conf->get(), static_cast<ClientOwner*>(session.get()));
     rd_kafka_conf_set_error_cb(conf->get(), keep_error);
+    session->watch(conf->get());
     auto client = make_client(std::move(*conf), role);
     if (!client) return std::unexpected(client.error());
     session->client_ = std::move(*client);

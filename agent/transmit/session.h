@@ -8,6 +8,7 @@
 #include "agent/base/error.h"
 #include "agent/transmit/client.h"
 #include "agent/transmit/options.h"
+#include "agent/transmit/refusal.h"
 
 namespace tcptrail::transmit {
 
@@ -16,7 +17,7 @@ inline constexpr Milliseconds session_timeout{5000};
 
 // A client for questions and answers, which remembers what went wrong last, so that a time-out can tell why.
 // Belongs to one thread.
-class Session {
+class Session : ClientOwner {
 public:
     static Result<std::unique_ptr<Session>> open(const Options& options, Role role);
 
@@ -31,6 +32,7 @@ public:
 
 private:
     Session() = default;
+    static void keep_error(rd_kafka_t*, int error, const char* reason, void* opaque);
 
     std::string last_error_;
     ClientPtr client_;

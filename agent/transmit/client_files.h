@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/transmit/options.h"
+
+namespace tcptrail::transmit {
+
+// The files and folders that a client reads once, when it is made: certificates, keys, secrets. Tells whether
+// there is something new in them. Belongs to one thread.
+class ClientFiles {
+public:
+    // To be made before the client, so that no change falls in between.
+    explicit ClientFiles(const Options& options);
+
+    // The first that is not what it was.
+    std::optional<std::string> changed() const;
+
+private:
+    struct State {
+        bool there = false;
+        dev_t device = 0;
+        ino_t inode = 0;
+        int64_t size = 0;
+        int64_t modified_ns = 0;
+        bool operator==(const State&) const = default;
+    };
+    struct File {
+        std::string path;
+        State state;
+    };
+    static State state_of(const std::string& path);
+
+    std::vector<File> files_;
+};
+
+}  // namespace tcptrail::transmit
