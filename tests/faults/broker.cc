@@ -39,6 +39,7 @@ Broker::Broker() {
     // One that a killed test program has left, in another network.
     system_command({"tests/kafka/broker", "down"});
     std::filesystem::remove_all(folder_ + "/data");
+    std::filesystem::remove(folder_ + "/more.properties");
     start();
 }
 
@@ -86,6 +87,10 @@ void Broker::freeze() {
 
 void Broker::thaw() {
     REQUIRE(::kill(pid(), SIGCONT) == 0);
+}
+
+void Broker::configure(const std::string& lines) const {
+    std::ofstream(folder_ + "/more.properties") << lines;
 }
 
 void Broker::tool(const std::string& name, const std::vector<std::string>& arguments) const {

@@ -38,6 +38,9 @@ public:
     void thaw();
     bool runs() const;
 
+    // Lines of server.properties that come after the script's own, from the next start on.
+    void configure(const std::string& lines) const;
+
     // Runs one of Kafka's own tools, such as kafka.admin.ConfigCommand; takes some seconds.
     void tool(const std::string& name, const std::vector<std::string>& arguments) const;
 
