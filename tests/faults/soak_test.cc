@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The long forms: `make soak`. SOAK_SECS in the environment says how long the random mix goes on, SOAK_SEED
+// The random mix of `make soak`. SOAK_SECS in the environment says how long the random mix goes on, SOAK_SEED
 // what it is.
 #include <signal.h>
 
@@ -98,44 +98,6 @@ private:
 };
 
 }  // namespace
-
-TEST_CASE("fault 31: the broker is away for 30 s", "[.soak][root]") {
-    Broker& broker = Broker::shared();
-    const Setting setting;
-    setting.create_topics();
-    Process agent(setting.agent());
-    REQUIRE(is_tracing(agent));
-    Process load(generator(40'000, 1000));
-    require_delivered(setting, 1000);
-    broker.kill();
-    std::this_thread::sleep_for(seconds(30));
-    broker.start();
-    const int status = load.wait(seconds(120));
-    const Truth truth = truth_of(Finished{status, load.output(), load.errors()});
-    require_delivered(setting, 2 * truth.connections, seconds(300));
-    require_stops(agent);
-    CHECK(require_audit(setting, {truth}).lost == 0);
-}
-
-TEST_CASE("fault 32: the broker is frozen for 45 s and thawed for 20 s, again and again", "[.soak][root]") {
-    Broker& broker = Broker::shared();
-    const Setting setting;
-    setting.create_topics();
-    Process agent(setting.agent());
-    REQUIRE(is_tracing(agent));
-    Process load(generator(100'000, 500));
-    for (int turn = 0; turn < 3; ++turn) {
-        broker.freeze();
-        std::this_thread::sleep_for(seconds(45));
-        broker.thaw();
-        std::this_thread::sleep_for(seconds(20));
-    }
-    const int status = load.wait(seconds(120));
-    const Truth truth = truth_of(Finished{status, load.output(), load.errors()});
-    require_delivered(setting, 2 * truth.connections, seconds(300));
-    require_stops(agent);
-    CHECK(require_audit(setting, {truth}).lost == 0);
-}
 
 TEST_CASE("fault 68: a random mix", "[.soak][root]") {
     const uint64_t seed = environment("SOAK_SEED", std::random_device()());
