@@ -106,6 +106,24 @@ void Broker::tool(const std::string& name, const std::vector<std::string>& argum
     system_command(command);
 }
 
+namespace {
+
+std::vector<std::string> relay_to(Broker& broker, std::chrono::milliseconds delay) {
+    const std::string near = "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093";
+    broker.stop();
+    broker.configure(
+        "listeners=" + near + ",FAR://127.0.0.1:9222\nadvertised.listeners=" + near + ",FAR://" +
+        LongWay::address +
+        "\nlistener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,FAR:PLAINTEXT\n"
+        "inter.broker.listener.name=PLAINTEXT\n");
+    broker.start();
+    return {built("tests/tools/relay"), "9221", "9222", std::to_string(delay.count())};
+}
+
+}  // namespace
+
+LongWay::LongWay(Broker& broker, std::chrono::milliseconds delay) : relay_(relay_to(broker, delay)) {}
+
 Partition::Partition(unsigned permille) {
     const std::string share = permille < 1000 ? "numgen random mod 1000 < " + std::to_string(permille) : "";
     system_command({"nft",

@@ -5,8 +5,11 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
+
+#include "tests/kafka/process.h"
 
 namespace tests {
 
@@ -49,6 +52,20 @@ private:
     pid_t pid() const;
 
     std::string folder_;
+};
+
+// A way to the broker on which each byte takes so long, in either direction. The broker is started anew with
+// a listener behind it, whose advertised address leads through it.
+class LongWay {
+public:
+    LongWay(Broker& broker, std::chrono::milliseconds delay);
+    LongWay(const LongWay&) = delete;
+    LongWay& operator=(const LongWay&) = delete;
+
+    static constexpr const char* address = "127.0.0.1:9221";
+
+private:
+    Process relay_;
 };
 
 // Packets to and from the broker are lost as long as it lives: nftables in the private network.

@@ -124,6 +124,33 @@ TEST_CASE("fault 33: 10 kB/s to the broker", "[faults][root]") {
     require_nothing_lost(setting, agent, {truth});
 }
 
+TEST_CASE("fault 33: the broker is gone, and its connections do not know", "[faults][root]") {
+    Broker& broker = Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    Process agent(setting.agent(brokers(), eager));
+    REQUIRE(is_tracing(agent));
+    Process load(generator(5000, 1000));
+    require_delivered(setting, 500);
+    {
+        // Neither FIN nor RST comes out: what it had open is half-open when it is back.
+        const Partition partition;
+        broker.kill();
+        broker.start();
+    }
+    require_nothing_lost(setting, agent, {truth_of(load)});
+}
+
+TEST_CASE("fault 33: half a second to the broker, half a second back", "[faults][root]") {
+    const LongWay way(Broker::shared(), std::chrono::milliseconds(500));
+    const Setting setting;
+    setting.create_topics();
+    Process agent(setting.agent(LongWay::address, eager));
+    REQUIRE(is_tracing(agent));
+    const Truth truth = tests::truth_of(run(generator(4000, 2000)));
+    require_nothing_lost(setting, agent, {truth});
+}
+
 TEST_CASE("fault 34: the right to write is taken away while it writes", "[faults][root]") {
     Broker::shared();
     const Setting setting;

@@ -20,9 +20,9 @@ namespace {
 constexpr uint64_t may_grow_to = 2;
 
 // Topics must be there before the agent, and what it traces before the load.
-std::vector<std::string> agent_of(const Setting& setting, const std::vector<std::string>& settings) {
+std::vector<std::string> agent_of(const Setting& setting, const std::string& servers) {
     setting.create_topics();
-    return setting.agent(brokers(), settings);
+    return setting.agent(servers);
 }
 
 std::vector<std::string> load_beside(const Process& agent, uint64_t connections, uint64_t rate) {
@@ -56,8 +56,8 @@ std::vector<uint64_t> MemoryWatch::end() {
     return samples_;
 }
 
-LongRun::LongRun(uint64_t connections, uint64_t rate, const std::vector<std::string>& settings)
-    : agent_(agent_of(setting_, settings)),
+LongRun::LongRun(uint64_t connections, uint64_t rate, const std::string& servers)
+    : agent_(agent_of(setting_, servers)),
       load_(load_beside(agent_, connections, rate)),
       watch_(after_first_events(setting_, agent_)) {}
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -31,7 +32,7 @@ private:
 // first events have been delivered.
 class LongRun {
 public:
-    LongRun(uint64_t connections, uint64_t rate, const std::vector<std::string>& settings = {});
+    LongRun(uint64_t connections, uint64_t rate, const std::string& servers = brokers());
 
     const Setting& setting() const { return setting_; }
     Process& agent() { return agent_; }

@@ -3,6 +3,7 @@
 // The long forms of what can happen to Kafka: `make soak`.
 #include <signal.h>
 
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -90,6 +91,17 @@ TEST_CASE("fault 32: the broker is frozen for 45 s and thawed for 20 s, five tim
     CHECK(run.finish().lost == 0);
 }
 
+TEST_CASE("fault 33: five seconds to the broker and five seconds back", "[.soak][root]") {
+    const LongWay way(Broker::shared(), seconds(5));
+    const auto start = std::chrono::steady_clock::now();
+    LongRun run(60'000, 500, LongWay::address);
+    const Outcome outcome = run.finish();
+    CHECK(outcome.lost == 0);
+    const std::chrono::duration<double> length = std::chrono::steady_clock::now() - start;
+    std::printf("%.0f events a second, in %.0f s\n", static_cast<double>(outcome.delivered) / length.count(),
+                length.count());
+}
+
 TEST_CASE("fault 34: writing is forbidden for a minute", "[.soak][root]") {
     Broker::shared();
     LongRun run(80'000, 1000);
@@ -102,17 +114,17 @@ TEST_CASE("fault 34: writing is forbidden for a minute", "[.soak][root]") {
 }
 
 TEST_CASE("fault 36: less than a batch is taken and then less than one message", "[.soak][root]") {
-    const Broker& broker = Broker::shared();
+    Broker& broker = Broker::shared();
     LongRun run(60'000, 1000);
     const std::string refused = "refuse batches of this size";
     CHECK(run.agent().errors().find(refused) == std::string::npos);
-    // It counts what is compressed: a few dozen events, or one of the far generator's.
+    // It counts what is compressed: one of the far generator's events, or what three seconds bring together.
     limit_messages(broker, run.setting().topic(), 3500);
+    broker.freeze();
+    pause(seconds(3));
+    broker.thaw();
+    CHECK(eventually(seconds(30), [&] { return run.agent().errors().find(refused) != std::string::npos; }));
     std::vector<Truth> others;
-    CHECK(eventually(seconds(30), [&] {
-        others.push_back(truth_of(tests::run(generator(2000))));
-        return run.agent().errors().find(refused) != std::string::npos;
-    }));
     const auto far = far_generator(run.setting());
     others.push_back(truth_of(tests::run(far)));
     pause(seconds(15));
