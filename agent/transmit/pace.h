@@ -6,8 +6,8 @@
 
 namespace tcptrail::transmit {
 
-// How much of the backlog may be on its way at a time, so that what is live does not queue behind it, on a
-// thin link as on a fast one. It measures how long acknowledgements take without a queue, and aims at a queue
+// How much may be on its way at a time, so that what comes next does not queue behind it for long, on a thin
+// link as on a fast one. It measures how long acknowledgements take without a queue, and aims at a queue
 // that adds `queueing` to that: with each round trip, by as much as it is off, as LEDBAT does (RFC 6817);
 // where there is no queue it doubles, as TCP's slow start. From time to time it lets the queue drain, to
 // measure anew. For one thread.
@@ -21,7 +21,7 @@ public:
     static constexpr Duration queueing = std::chrono::milliseconds(200);
     static constexpr Duration shortest_interval = std::chrono::seconds(30);
 
-    // Of what is on its way, in bytes of payload: below this more of the backlog may be sent.
+    // Of what is on its way, in bytes of payload: below this more may be sent.
     uint64_t budget() const { return draining_ ? drained_bytes() : budget_; }
     // A message that was sent at `sent` was acknowledged; `on_the_way` bytes were, itself included.
     void acknowledged(Clock::time_point sent, Clock::time_point now, uint64_t on_the_way);

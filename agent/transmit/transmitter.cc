@@ -16,6 +16,8 @@ namespace {
 // Ahead of the acknowledgements: enough for 100,000 events/s at 100 ms, and a bound for memory.
 constexpr uint64_t max_window_bytes = 8u << 20;
 constexpr uint64_t max_window_messages = 20'000;
+// Of what is live there may be so much more on its way than of the backlog.
+constexpr uint64_t live_reserve_bytes = 512u << 10;
 
 constexpr int probe_timeout_ms = 1000;
 constexpr auto longest_wait = std::chrono::milliseconds(1000);
@@ -118,7 +120,8 @@ bool Transmitter::feed(spool::Lane lane) {
 Window::Item* Transmitter::next_item(spool::Lane lane, bool& held_back) {
     Window& window = windows_[lane];
     for (;;) {
-        held_back = lane == spool::Lane::backlog && outstanding_bytes() >= pace_.budget();
+        held_back =
+            outstanding_bytes() >= pace_.budget() + (lane == spool::Lane::live ? live_reserve_bytes : 0);
         if (held_back) return nullptr;
         if (Window::Item* item = window.next()) return item;
         held_back = !room(lane);

@@ -67,7 +67,7 @@ private:
     std::unique_ptr<spool::SpoolReader> reader_;
     StatusBoard board_;
     spool::PerLane<Window> windows_;
-    Pace pace_;  // of the backlog
+    Pace pace_;
     std::unique_ptr<Producer> producer_;
 
     // Set while something failed: nothing new is sent before that is sent again.

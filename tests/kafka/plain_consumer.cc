@@ -4,12 +4,16 @@
 // tcptrail's code. Reads a topic from its beginning to its present end and prints how many events
 // of each kind it decoded:
 //
-//     plain_consumer BROKERS TOPIC [N [NETNS]]
+//     plain_consumer BROKERS TOPIC [N [NETNS [PID]]]
 //
 // N: also prints every Nth event, as one line of text. NETNS, the inode of a network namespace: counts only
-// its events, and each (run_id, sequence) once; what was delivered again it counts as DUPLICATES.
+// its events, and each (run_id, sequence) once; what was delivered again it counts as DUPLICATES. Where the
+// topic has message.timestamp.type=LogAppendTime, it then tells also how long they took to the broker's log,
+// in milliseconds: DELAY_P50, DELAY_P99, DELAY_MAX. PID: only those of a process, for a namespace's number
+// may be used again.
 #include <librdkafka/rdkafka.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +21,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "schemas/v1/connection.pb.h"
@@ -96,7 +101,23 @@ private:
     std::map<std::string, std::vector<bool>> seen_;
 };
 
-void consume(const std::string& brokers, const char* topic, uint64_t every, uint32_t netns) {
+// From when the agent had made the event until the broker had stored it.
+void note_delay(const rd_kafka_message_t* message, const ConnectionEvent& event,
+                std::vector<int64_t>& delays) {
+    rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    const int64_t stored = rd_kafka_message_timestamp(message, &type);
+    if (type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME)
+        delays.push_back(stored - static_cast<int64_t>(event.emitted_unix_nanos() / 1'000'000));
+}
+
+void print(std::vector<int64_t> delays) {
+    if (delays.empty()) return;
+    std::sort(delays.begin(), delays.end());
+    std::printf("DELAY_P50 %ld\nDELAY_P99 %ld\nDELAY_MAX %ld\n", delays[delays.size() / 2],
+                delays[delays.size() * 99 / 100], delays.back());
+}
+
+void consume(const std::string& brokers, const char* topic, uint64_t every, uint32_t netns, uint32_t pid) {
     const Consumer consumer = connect(brokers);
     check(rd_kafka_poll_set_consumer(consumer.get()), "poll");
     int open_partitions = assign_all(consumer.get(), topic);
@@ -104,6 +125,7 @@ void consume(const std::string& brokers, const char* topic, uint64_t every, uint
     std::map<std::string, uint64_t> kinds;
     uint64_t events = 0;
     Seen seen;
+    std::vector<int64_t> delays;
     while (open_partitions > 0) {
         const Message message(rd_kafka_consumer_poll(consumer.get(), 10'000));
         if (!message) throw std::runtime_error("no message for 10 s, and not at the end");
@@ -116,28 +138,32 @@ void consume(const std::string& brokers, const char* topic, uint64_t every, uint
         if (!event.ParseFromArray(message->payload, static_cast<int>(message->len)))
             throw std::runtime_error("not a ConnectionEvent, at offset " + std::to_string(message->offset));
         if (netns != 0 && event.netns() != netns) continue;
+        if (pid != 0 && event.process().pid() != pid) continue;
         if (netns != 0 && !seen.add(event.run_id(), event.sequence())) {
             kinds["DUPLICATES"]++;
             continue;
         }
         kinds[tcptrail::v1::EventKind_Name(event.kind())]++;
+        if (netns != 0) note_delay(message.get(), event, delays);
         if (every > 0 && ++events % every == 0) std::printf("%s\n", event.ShortDebugString().c_str());
     }
     rd_kafka_consumer_close(consumer.get());
     for (const auto& [kind, count] : kinds)
         std::printf("%s %lu\n", kind.c_str(), count);
+    print(std::move(delays));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 3 || argc > 5) {
-        std::fprintf(stderr, "usage: plain_consumer BROKERS TOPIC [N [NETNS]]\n");
+    if (argc < 3 || argc > 6) {
+        std::fprintf(stderr, "usage: plain_consumer BROKERS TOPIC [N [NETNS [PID]]]\n");
         return 2;
     }
     try {
         consume(argv[1], argv[2], argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 0,
-                argc > 4 ? static_cast<uint32_t>(std::strtoul(argv[4], nullptr, 10)) : 0);
+                argc > 4 ? static_cast<uint32_t>(std::strtoul(argv[4], nullptr, 10)) : 0,
+                argc > 5 ? static_cast<uint32_t>(std::strtoul(argv[5], nullptr, 10)) : 0);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "plain_consumer: %s\n", error.what());
         return 1;
