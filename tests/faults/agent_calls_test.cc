@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Fault 55: a disk that takes a second for each sync. Fault 44, 45: calls of the agent's spool that fail,
-// with Kafka there.
+// disk_faults.so under the shipped agent: fault 55, a disk that takes a second for each sync; 44, 45, calls
+// of its spool that fail; 47, SIGKILL at one.
+#include <signal.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -12,6 +14,7 @@
 #include "tests/catch.h"
 #include "tests/faults/audit.h"
 #include "tests/faults/broker.h"
+#include "tests/faults/pins.h"
 
 using namespace tests;
 
@@ -92,4 +95,32 @@ TEST_CASE("fault 44, 45: calls of the agent's spool fail, one after the other", 
     require_stops(agent);
     INFO(what);
     CHECK(require_audit(setting, {truth}).lost == 0);
+}
+
+TEST_CASE("fault 47: the agent is killed at calls of its spool", "[faults][root]") {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const BpfFs bpffs(setting.folder());
+    std::vector<Truth> truths;
+    {
+        // From here on all is seen.
+        Process agent(setting.agent(brokers(), {bpffs.setting()}));
+        REQUIRE(is_tracing(agent));
+        agent.signal(SIGKILL);
+    }
+    for (const char* what : {"kill-after 40", "kill-midway 90", "kill-before 150"}) {
+        INFO(what);
+        Process agent(agent_with(setting, {std::string("DISK_FAULTS=") + what}, {bpffs.setting()}));
+        truths.push_back(tests::truth_of(run(generator(500, 1000))));
+        REQUIRE(agent.wait(seconds(30)) == 128 + SIGKILL);
+    }
+    Process agent(setting.agent(brokers(), {bpffs.setting(), "report.interval_secs=1"}));
+    REQUIRE(is_tracing(agent));
+    truths.push_back(tests::truth_of(run(generator(500, 1000))));
+    require_delivered(setting, 4 * 2 * 500);
+    require_stops(agent);
+    CHECK(detach(bpffs).status == 0);
+    CHECK(verdict_of(setting.consume()).holes == 0);
+    CHECK(require_audit(setting, truths).lost == 0);
 }
