@@ -26,9 +26,8 @@ constexpr auto merge_interval = std::chrono::milliseconds(5);
 
 Result<std::unique_ptr<Checkpointer>> Checkpointer::start(std::shared_ptr<Shared> shared, Sync sync) {
     std::unique_ptr<Checkpointer> checkpointer(new Checkpointer(std::move(shared), sync));
-    // Now, so that the first round is not in the appender's way.
-    if (checkpointer->shared_->generation != 0)
-        if (auto done = checkpointer->attach(); !done) return std::unexpected(done.error());
+    // Now, so that the first round is not in the appender's way. What the disk refuses is tried again then.
+    if (checkpointer->shared_->generation != 0) (void)checkpointer->attach();
     auto thread = start_thread("spool-sync",
                                [self = checkpointer.get()](const std::stop_token& stop) { self->run(stop); });
     if (!thread) return std::unexpected(thread.error());

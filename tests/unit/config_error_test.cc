@@ -45,7 +45,7 @@ TEST_CASE("config errors: keys") {
         {"xyzzy: x\n",
          "FILE:1: unknown key \"xyzzy\"; allowed: a map of node, capture, connections, context, spool, "
          "kafka, output, "
-         "report, log"},
+         "report, serve, log"},
         {"node: x\ncapture:\n  ring_byte: 4096\n",
          "FILE:3: unknown key \"capture.ring_byte\"; did you mean capture.ring_bytes?"},
         {"node: x\n\nring_bytes: 4096\n",
@@ -62,11 +62,11 @@ TEST_CASE("config errors: keys") {
         {"\"a\\nb\": 1\n",
          "FILE:1: unknown key \"a\\nb\"; allowed: a map of node, capture, connections, context, spool, "
          "kafka, output, "
-         "report, log"},
+         "report, serve, log"},
         {"<<: {node: x}\n",
          "FILE:1: unknown key \"<<\"; allowed: a map of node, capture, connections, context, spool, kafka, "
          "output, "
-         "report, log"},
+         "report, serve, log"},
 
         {"node: x\nlog: {}\nnode: y\n",
          "FILE:3: duplicate key \"node\", first in line 1; each key is allowed once"},
@@ -86,11 +86,11 @@ TEST_CASE("config errors: one kind of value where another is wanted") {
         {"- node\n",
          "FILE:1: the document is a list; allowed: a map of node, capture, connections, context, spool, "
          "kafka, output, "
-         "report, log"},
+         "report, serve, log"},
         {"\nhello\n",
          "FILE:2: the document is a single value; allowed: a map of node, capture, connections, context, "
          "spool, "
-         "kafka, output, report, log"},
+         "kafka, output, report, serve, log"},
         {"node: {name: x}\n", "FILE:1: node: is a map; allowed: 0 to 255 bytes, no control characters"},
         {"node: [x]\n", "FILE:1: node: is a list; allowed: 0 to 255 bytes, no control characters"},
         {"node:\n", "FILE:1: node: has no value; allowed: 0 to 255 bytes, no control characters"},
@@ -352,7 +352,7 @@ TEST_CASE("config errors: aliases of aliases cost nothing") {
     CHECK(error_of(yaml) ==
           "FILE:1: unknown key \"a0\"; allowed: a map of node, capture, connections, context, spool, kafka, "
           "output, "
-          "report, log");
+          "report, serve, log");
 }
 
 TEST_CASE("config errors: files that cannot be read") {
@@ -435,7 +435,7 @@ TEST_CASE("config errors: --set") {
         {"nod=x", "--set nod: unknown key; did you mean node?"},
         {"xyzzy=x",
          "--set xyzzy: unknown key; allowed: node, capture, connections, context, spool, kafka, output, "
-         "report, log, "
+         "report, serve, log, "
          "and what is below them"},
         {"ring_bytes=4096", "--set ring_bytes: unknown key; did you mean capture.ring_bytes?"},
         {"log={level: info}", "--set log: is a section; allowed: one of its keys, level, format"},
