@@ -211,6 +211,7 @@ struct tcp_sock {
     __u8 chrono_type : 2;
     __u8 nonagle : 4;
     __u8 syn_data_acked : 1;
+    __u8 repair : 1;
     __u32 lsndtime;
     __u32 write_seq;
     __u32 snd_una;

@@ -123,6 +123,11 @@ static __always_inline bool state_is_local_abort(const struct sock* sk, const st
     }
 }
 
+/* Taken out of the kernel by TCP_REPAIR and close(), as CRIU does it: nothing is sent. */
+static __always_inline bool state_is_taken_out(const struct tcp_sock* tp) {
+    return BPF_CORE_READ_BITFIELD(tp, repair);
+}
+
 /* A child's cookie, at the first change that follows its birth. */
 static __always_inline void state_take_cookie(struct tcptrail_birth* birth, struct sock* sk) {
     if (!birth->cookie) birth->cookie = bpf_get_socket_cookie(sk);
@@ -176,9 +181,11 @@ static __always_inline void state_close(struct sock* sk, const struct tcp_sock* 
         else if (!given_up && !birth->reported_error)
             birth->reported_error = state_fetched_error(sk, tp, birth);
     }
-    bool aborted = state_is_local_abort(sk, birth, from);
-    /* Abandoned, aborted or killed (ss -K): this runs in the call that did it. */
-    if (aborted || given_up || sk->sk_err == ECONNABORTED) owner_set_current_actor(&birth->ended_by);
+    bool taken_out = state_is_taken_out(tp);
+    bool aborted = !taken_out && state_is_local_abort(sk, birth, from);
+    /* Abandoned, aborted, taken out or killed (ss -K): this runs in the call that did it. */
+    if (aborted || given_up || taken_out || sk->sk_err == ECONNABORTED)
+        owner_set_current_actor(&birth->ended_by);
     store_state(birth, TCP_CLOSE, now);
     birth->state = from;
     if (aborted) {
