@@ -78,6 +78,7 @@ TEST_CASE("fault 14: a connection is checkpointed and restored by TCP_REPAIR", "
         Actor server(net, "repair-server");
         Actor client(net, "before-dump");
         Actor restored(net, "after-restore");
+        watch.only_of({&server, &client, &restored});
         const int listener = listening(server, loopback(family));
         const Connection made = establish(client, server, listener);
         exchange(client, server, made, 10, 20);
@@ -128,6 +129,7 @@ TEST_CASE("fault 14: connections move to another listener", "[kernel]") {
         Actor first(net, "closing-server");
         Actor second(net, "taking-server");
         Actor client(net, "moved-client");
+        watch.only_of({&first, &second, &client});
         const auto listen_shared = [](const Endpoint& at) {
             const int fd = socket(at.family(), SOCK_STREAM, 0);
             const bool done = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) == 0 &&
