@@ -28,7 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr auto soon = seconds(10);
+constexpr auto soon = seconds(30);
 
 uint64_t ends_of(const Setting& setting, const Truth& truth) {
     return account_of(setting.consume().output, truth).ids.size();
