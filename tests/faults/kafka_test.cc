@@ -128,7 +128,7 @@ TEST_CASE("fault 33: the broker is gone, and its connections do not know", "[fau
     Broker& broker = Broker::shared();
     const Setting setting;
     setting.create_topics();
-    Process agent(setting.agent(brokers(), eager));
+    Process agent(setting.agent(brokers(), with(eager, {"kafka.properties.socket.timeout.ms=2000"})));
     REQUIRE(is_tracing(agent));
     Process load(generator(5000, 1000));
     require_delivered(setting, 500);
