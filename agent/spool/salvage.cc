@@ -21,8 +21,7 @@ public:
         if (store_.changes() == 0) return {};
         events_ += row.head.events;
         bytes_ += row.head.bytes;
-        uint64_t& highest = highest_ids_[lane_of(row.head.id)];
-        highest = std::max(highest, row.head.id);
+        if (lane_of(row.head.id) == Lane::backlog) last_id_ = std::max(last_id_, row.head.id);
         return {};
     }
     // What the accounts are, when `before` is what they were.
@@ -33,18 +32,16 @@ public:
             before.damaged += before.events - events_;
         before.events = events_;
         before.bytes = bytes_;
-        before.last_id = std::max(before.last_id, highest_ids_[Lane::backlog]);
+        before.last_id = std::max(before.last_id, last_id_);
         return before;
     }
-
-    const PerLane<uint64_t>& highest_ids() const { return highest_ids_; }
 
 private:
     Database& store_;
     const Statement& insert_;
     uint64_t events_ = 0;
     uint64_t bytes_ = 0;
-    PerLane<uint64_t> highest_ids_;
+    uint64_t last_id_ = 0;  // of the backlog
 };
 
 // From leaf to leaf: needs no id to find the next. False: it ended at a page that cannot be read.
@@ -97,18 +94,17 @@ SqlResult<> copy_set_aside(Database& from, Database& store) {
 
 }  // namespace
 
-SqlResult<Salvaged> salvage(Database& from, Database& store) {
-    Salvaged salvaged;
+SqlResult<> salvage(Database& from, Database& store) {
     // It lets SQLite read a file that is shorter than its header says.
     (void)from.execute("PRAGMA writable_schema = ON");
     auto format = from.value("PRAGMA user_version");
-    if (!format || *format < 1 || *format > format_version) return salvaged;
+    if (!format || *format < 1 || *format > format_version) return {};
     Totals before;
     if (auto totals = read_totals(from)) before = *totals;
-    if (auto mark = read_mark(from)) salvaged.mark = std::move(*mark);
+    const std::string last_mark = read_mark(from).value_or(std::string());
     auto all = from.prepare("SELECT * FROM batch");
     auto from_id = from.prepare("SELECT * FROM batch WHERE id >= ?1 ORDER BY id LIMIT 1");
-    if (!all || !from_id) return salvaged;
+    if (!all || !from_id) return {};
 
     auto insert = store.prepare("INSERT OR IGNORE INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
     if (!insert) return std::unexpected(insert.error());
@@ -117,7 +113,7 @@ SqlResult<Salvaged> salvage(Database& from, Database& store) {
     auto mark = store.prepare(update_mark);
     if (!mark) return std::unexpected(mark.error());
     SqlResult<> done = store.execute("BEGIN IMMEDIATE");
-    if (!done) return std::unexpected(done.error());
+    if (!done) return done;
     Copy copy(store, *insert);
     auto complete = copy_in_order(*all, copy);
     if (!complete) done = std::unexpected(complete.error());
@@ -125,15 +121,10 @@ SqlResult<Salvaged> salvage(Database& from, Database& store) {
         if (done && complete && !*complete) done = copy_by_id(*from_id, first_id(lane), copy);
     if (done) done = write_totals(*totals, copy.totals(before));
     if (done) done = copy_set_aside(from, store);
-    if (done) done = write_mark(*mark, salvaged.mark);
+    if (done) done = write_mark(*mark, last_mark);
     if (done) done = store.execute("COMMIT");
-    if (!done) {
-        (void)store.execute("ROLLBACK");
-        return std::unexpected(done.error());
-    }
-    salvaged.totals = copy.totals(before);
-    salvaged.highest_ids = copy.highest_ids();
-    return salvaged;
+    if (!done) (void)store.execute("ROLLBACK");
+    return done;
 }
 
 }  // namespace tcptrail::spool

@@ -91,17 +91,9 @@ SetAside read_set_aside(const Query& query);
 inline constexpr const char* select_set_aside =
     "SELECT created_unix_nanos, payload_checksum, payload FROM set_aside ORDER BY id";
 
-// What salvage could read: the accounts, if the old file's could be read, with the batches that could not
-// be, as damaged.
-struct Salvaged {
-    Totals totals;
-    PerLane<uint64_t> highest_ids;  // of the batches; 0: none
-    std::string mark;               // empty when it cannot be read
-};
-
-// Copies the batches and messages set aside that are whole, and the mark, from a file that was set aside into
-// `store`, in one transaction and with their ids, and writes the totals. Only a failure to write is an error;
-// then nothing was copied.
-SqlResult<Salvaged> salvage(Database& from, Database& store);
+// Copies the batches and messages set aside that are whole, and the mark, from a file that is no good into
+// `store`, in one transaction and with their ids. The accounts go on, if they can be read, with the batches
+// that cannot be as damaged. Only a failure to write is an error; then nothing was copied.
+SqlResult<> salvage(Database& from, Database& store);
 
 }  // namespace tcptrail::spool

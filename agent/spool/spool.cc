@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <limits>
 #include <utility>
@@ -52,6 +53,43 @@ SqlResult<PerLane<uint64_t>> highest_ids(Database& database, bool expected) {
     }
     if (damaged || expected) return std::unexpected(SqlError::malformed("the newest batch is damaged"));
     return highest;
+}
+
+constexpr const char* replacement_suffix = ".new";
+
+bool exists(const std::string& path) {
+    struct stat status{};
+    return lstat(path.c_str(), &status) == 0;
+}
+
+void remove_database(const std::string& path) {
+    for (const char* suffix : {"", "-wal", "-shm"})
+        (void)unlink((path + suffix).c_str());
+}
+
+// Copies what is whole in `old` to a new file at `path`. Returns the path; empty: there is no such file.
+std::string save(Database& old, const std::string& path) {
+    remove_database(path);
+    {
+        auto store = open_store(path);
+        const SqlResult<> saved = store ? salvage(old, *store) : std::unexpected(store.error());
+        // With the file all of the log is copied into it, and the log removed.
+        if (store) *store = {};
+        if (saved && !exists(path + "-wal")) return path;
+    }
+    remove_database(path);
+    return {};
+}
+
+// A file is replaced in three steps: the copy is made beside it, it is set aside, the copy takes its name.
+// Where an earlier process was killed before the last one, this does it; a copy beside the file itself may be
+// a part.
+void finish_replacement(const std::string& path) {
+    const std::string copy = path + replacement_suffix;
+    if (!exists(copy)) return;
+    if (exists(path)) return remove_database(copy);
+    // With the log of the old file the copy would become what that was.
+    if (set_aside(path)) (void)std::rename(copy.c_str(), path.c_str());
 }
 
 }  // namespace
@@ -112,9 +150,10 @@ Result<> Spool::attach() {
     if (auto found = find_place(); !found) return found;
     const bool first = shared_->generation == 0;
     const bool broken = shared_->corrupt || shared_->vanished;
+    if (first) finish_replacement(shared_->path);
     auto totals = broken ? SqlResult<Totals>() : open_file();
     if (broken || (!totals && totals.error().corrupt()))
-        if (auto done = replace_file(totals, first); !done) return done;
+        if (auto done = replace_file(totals); !done) return done;
     if (totals && !first)
         if (auto done = recount(*totals, shared_->reading); !done) totals = std::unexpected(done.error());
     if (!totals) return unavailable(totals.error().within("cannot open the spool " + shared_->path));
@@ -136,27 +175,24 @@ Result<> Spool::attach() {
 }
 
 // Sets the file aside, if it is still there, and begins a new one with what can be saved.
-Result<> Spool::replace_file(SqlResult<Totals>& totals, bool first) {
+Result<> Spool::replace_file(SqlResult<Totals>& totals) {
     statements_ = {};
     // A file whose name is gone can be read as long as it is open.
-    Database nameless = shared_->vanished ? std::move(database_) : Database();
+    Database old = shared_->vanished ? std::move(database_) : Database();
     database_ = {};
+    if (!shared_->vanished)
+        if (auto opened = Database::open(shared_->path)) old = std::move(*opened);
+    // Without room for the copy, what could be saved stays in the file that is set aside.
+    const std::string saved = old ? save(old, shared_->path + replacement_suffix) : std::string();
+    old = {};
     auto aside = set_aside(shared_->path);
     if (!aside) return unavailable(std::move(aside.error()).within("cannot replace the spool"));
     if (!shared_->vanished) files_set_aside_++;
     shared_->corrupt = false;
     shared_->vanished = false;
+    if (!saved.empty() && std::rename(saved.c_str(), shared_->path.c_str()) != 0)
+        return unavailable(fail_errno("cannot rename " + saved, errno));
     totals = open_file();
-    if (!totals) return {};
-    if (!nameless)
-        if (auto old = Database::open(*aside)) nameless = std::move(*old);
-    // Without room for the copy, what could be saved stays in the file that was set aside.
-    if (auto saved = nameless ? salvage(nameless, database_) : Salvaged()) {
-        totals = saved->totals;
-        highest_ids_ = saved->highest_ids;
-        if (first) committed_mark_ = std::move(saved->mark);
-        if (first && !mark_waits_) mark_ = committed_mark_;
-    }
     return {};
 }
 

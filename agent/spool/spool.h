@@ -108,7 +108,7 @@ private:
         : options_(options), stall_(options.longest_live_wait_ms * 1'000'000) {}
 
     Result<> attach();
-    Result<> replace_file(SqlResult<Totals>& totals, bool first);
+    Result<> replace_file(SqlResult<Totals>& totals);
     Result<> find_place();
     Result<> store();
     void note_outcome(const Result<>& done);

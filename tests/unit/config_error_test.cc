@@ -429,7 +429,7 @@ TEST_CASE("config errors: --set") {
         {"", "--set : has no value; allowed: key=value"},
         {"=x",
          "--set : unknown key; allowed: node, capture, connections, context, spool, kafka, output, report, "
-         "log, and what "
+         "serve, log, and what "
          "is "
          "below them"},
         {"nod=x", "--set nod: unknown key; did you mean node?"},
