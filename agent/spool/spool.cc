@@ -383,7 +383,10 @@ void Spool::hand_to_reader() {
 }
 
 void Spool::settle(const Ledger& ledger) {
-    if (ledger.last_live_id != ledger_.last_live_id) stall_.committed(ledger.last_live_id, monotonic_nanos());
+    // The last id of a lane that got nothing may be that of a batch which is long gone.
+    const bool has_live = ledger.last_live_id != ledger_.last_live_id;
+    const bool has_backlog = ledger.totals.last_id != ledger_.totals.last_id;
+    if (has_live) stall_.committed(ledger.last_live_id, monotonic_nanos());
     ledger_ = ledger;
     dropped_ = 0;
     evicting_.clear();
@@ -399,8 +402,8 @@ void Spool::settle(const Ledger& ledger) {
     const uint64_t one = 1;
     if (options_.sync == Sync::full) (void)!::write(shared_->sync_wake.get(), &one, sizeof(one));
     if (!shared_->memory.written()) return;
-    shared_->lanes[Lane::live].appended_through = ledger.last_live_id;
-    shared_->lanes[Lane::backlog].appended_through = ledger.totals.last_id;
+    if (has_live) shared_->lanes[Lane::live].appended_through = ledger.last_live_id;
+    if (has_backlog) shared_->lanes[Lane::backlog].appended_through = ledger.totals.last_id;
     // It can fail only when the reader has long been due to wake.
     (void)!::write(shared_->wake.get(), &one, sizeof(one));
 }

@@ -147,6 +147,25 @@ TEST_CASE("both lanes are there after a restart, the live one first", "[spool]")
     CHECK(balanced(open.spool->stats()));
 }
 
+TEST_CASE("a lane that was emptied before the restart has nothing", "[spool]") {
+    TemporaryFolder folder;
+    {
+        Open open = open_spool(two_lanes(folder.path()));
+        make_backlog(open, 3);
+        CHECK(drain(open).size() == 4);
+    }
+    Open open = open_spool(two_lanes(folder.path()));
+    REQUIRE(open.spool->append(messages(4, 1), {}));
+    auto backlog = open.reader->next(Lane::backlog);
+    REQUIRE(backlog);
+    CHECK_FALSE(*backlog);
+    CHECK(drain(open) == values({4}));
+    make_backlog(open, 1);
+    CHECK(drain(open) == values({0, 1}));
+    CHECK(open.spool->stats().files_set_aside == 0);
+    CHECK(balanced(open.spool->stats()));
+}
+
 TEST_CASE("of both lanes the oldest is evicted, and what is damaged counted", "[spool]") {
     TemporaryFolder folder;
     Open open = open_spool(two_lanes(folder.path(), 10'000));
