@@ -179,6 +179,8 @@ std::vector<ConfigKey> make_keys() {
              "Where events wait for Kafka. Made if it is missing."),
         size("spool.max_bytes", MEMBER(spool.max_bytes), mib, 64 * tib, Steps::any,
              "How much may wait, as stored; beyond it the oldest events are removed and counted."),
+        size("spool.min_free_bytes", MEMBER(spool.min_free_bytes), 0, tib, Steps::any,
+             "Below it the spool does not grow, and removes its oldest events instead. At most a tenth of the disk."),
         integer("spool.max_age_hours", MEMBER(spool.max_age_hours), 0, 87600, "hours",
                 "How long an event may wait; older ones are removed and counted. 0: however long."),
         choice("spool.sync", MEMBER(spool.sync), {"normal", "full"},

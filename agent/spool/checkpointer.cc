@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,8 +25,9 @@ constexpr auto merge_interval = std::chrono::milliseconds(5);
 
 }  // namespace
 
-Result<std::unique_ptr<Checkpointer>> Checkpointer::start(std::shared_ptr<Shared> shared, Sync sync) {
-    std::unique_ptr<Checkpointer> checkpointer(new Checkpointer(std::move(shared), sync));
+Result<std::unique_ptr<Checkpointer>> Checkpointer::start(std::shared_ptr<Shared> shared,
+                                                          const Options& options) {
+    std::unique_ptr<Checkpointer> checkpointer(new Checkpointer(std::move(shared), options));
     // Now, so that the first round is not in the appender's way. What the disk refuses is tried again then.
     if (checkpointer->shared_->generation != 0) (void)checkpointer->attach();
     auto thread = start_thread("spool-sync",
@@ -53,7 +55,10 @@ void Checkpointer::run(const std::stop_token& stop) {
         if (round) next_round = Clock::now() + sync_interval;
         // There is no file yet.
         if (shared_->generation == 0) continue;
-        if (round) look_for_file();
+        if (round) {
+            look_for_file();
+            look_at_disk();
+        }
         Result<> done = shared_->generation == generation_ ? Result<>() : attach();
         const uint64_t commits = shared_->commits.get();
         if (done && commits != durable && (round || last || sync_ == Sync::full)) {
@@ -76,6 +81,21 @@ void Checkpointer::look_for_file() {
     const bool there = stat(shared_->path.c_str(), &status) == 0;
     if (!there && errno != ENOENT && errno != ENOTDIR) return;
     if (!there || status.st_ino != shared_->inode) shared_->vanished = true;
+}
+
+// Not by the appender: a disk that hangs would hold it up.
+void Checkpointer::look_at_disk() {
+    struct statvfs disk{};
+    if (statvfs(shared_->path.c_str(), &disk) != 0) return;
+    const uint64_t tenth = disk.f_blocks * disk.f_frsize / 10;
+    const bool scarce = disk.f_bavail * disk.f_frsize < std::min(min_free_bytes_, tenth);
+    if (scarce && !shared_->scarce) {
+        MutexLock lock(shared_->mutex);
+        shared_->trouble = "the disk of " + shared_->path +
+                           " is nearly full (spool.min_free_bytes): the spool does not " +
+                           "grow any more, and its oldest events are removed";
+    }
+    shared_->scarce = scarce;
 }
 
 void Checkpointer::wait(std::chrono::steady_clock::time_point until) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <thread>
 
@@ -14,19 +15,24 @@ namespace tcptrail::spool {
 
 // Owns the thread that makes the spool durable, so that neither capture nor transmit ever waits for a disk
 // to sync: once a second, or after each commit, it syncs the log, and once the log is large it copies it into
-// the database and lets it begin anew. It also merges the batches that wait. Failures are told through
-// Shared::trouble.
+// the database and lets it begin anew. It also merges the batches that wait, and looks whether the file is
+// still there and the disk has room. Failures are told through Shared::trouble.
 class Checkpointer {
 public:
-    static Result<std::unique_ptr<Checkpointer>> start(std::shared_ptr<Shared> shared, Sync sync);
+    static Result<std::unique_ptr<Checkpointer>> start(std::shared_ptr<Shared> shared,
+                                                       const Options& options);
     // Syncs what was committed, then joins the thread.
     ~Checkpointer();
 
 private:
-    Checkpointer(std::shared_ptr<Shared> shared, Sync sync)
-        : shared_(std::move(shared)), sync_(sync), compactor_(shared_) {}
+    Checkpointer(std::shared_ptr<Shared> shared, const Options& options)
+        : shared_(std::move(shared)),
+          sync_(options.sync),
+          min_free_bytes_(options.min_free_bytes),
+          compactor_(shared_) {}
     void run(const std::stop_token& stop);
     void look_for_file();
+    void look_at_disk();
     void wait(std::chrono::steady_clock::time_point until);
     Result<> make_durable();
     Result<> compact();
@@ -37,6 +43,7 @@ private:
 
     std::shared_ptr<Shared> shared_;
     const Sync sync_;
+    const uint64_t min_free_bytes_;
     Compactor compactor_;
     bool more_to_merge_ = false;
     Database worker_;  // copies

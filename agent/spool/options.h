@@ -14,8 +14,9 @@ enum class Sync {
 
 struct Options {
     std::string directory = "/var/lib/tcptrail";  // made if it is missing; holds spool.db
-    uint64_t max_bytes = 1ull << 30;  // of undelivered events as stored; beyond it the oldest are evicted
-    uint32_t max_age_hours = 0;       // older events are removed, and counted as expired; 0: however old
+    uint64_t max_bytes = 1ull << 30;      // of undelivered events as stored; beyond it the oldest are evicted
+    uint64_t min_free_bytes = 64u << 20;  // of the disk, but no more than a tenth of it; 0: it may be filled
+    uint32_t max_age_hours = 0;           // older events are removed, and counted as expired; 0: however old
     Sync sync = Sync::normal;
     uint64_t memory_bytes = 16u << 20;  // of events that the disk does not take
     bool live_first = true;  // before what is behind an outage; false: all in the order of appending

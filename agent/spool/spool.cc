@@ -24,6 +24,7 @@ constexpr size_t max_marks_to_sync = 64;
 constexpr uint64_t shortest_retry_delay_ns = 100'000'000;
 constexpr uint64_t longest_retry_delay_ns = 5'000'000'000;
 constexpr uint64_t longest_turn_ns = 200'000'000;
+constexpr uint64_t least_bound_bytes = 1u << 20;
 
 // It may pass: the spool goes on in memory.
 std::unexpected<Error> unavailable(std::unexpected<Error> problem) {
@@ -111,7 +112,7 @@ Result<std::unique_ptr<Spool>> Spool::open(const Options& options) {
     if (!attached && attached.error().code != ExitCode::unavailable) return std::unexpected(attached.error());
     spool->note_outcome(attached);
     spool->publish();
-    auto checkpointer = Checkpointer::start(spool->shared_, options.sync);
+    auto checkpointer = Checkpointer::start(spool->shared_, options);
     if (!checkpointer) return std::unexpected(checkpointer.error());
     spool->checkpointer_ = std::move(*checkpointer);
     return spool;
@@ -321,6 +322,10 @@ void Spool::seal(PayloadBuilder& builder, Lane lane) {
 }
 
 Result<> Spool::flush() {
+    // On a disk that is nearly full it stays as it is.
+    if (shared_->scarce && bound_bytes_ == options_.max_bytes)
+        bound_bytes_ = std::clamp(ledger_.totals.bytes, least_bound_bytes, options_.max_bytes);
+    if (!shared_->scarce) bound_bytes_ = options_.max_bytes;
     Result<> done;
     if (monotonic_nanos() >= retry_at_ns_) {
         done = store();

@@ -105,7 +105,9 @@ private:
     };
 
     explicit Spool(const Options& options)
-        : options_(options), stall_(options.longest_live_wait_ms * 1'000'000) {}
+        : options_(options),
+          bound_bytes_(options.max_bytes),
+          stall_(options.longest_live_wait_ms * 1'000'000) {}
 
     Result<> attach();
     Result<> replace_file(SqlResult<Totals>& totals);
@@ -137,6 +139,7 @@ private:
     void publish();
 
     const Options options_;
+    uint64_t bound_bytes_;  // beyond it the oldest are evicted
     std::shared_ptr<Shared> shared_;
     std::unique_ptr<Checkpointer> checkpointer_;
     bool reader_given_ = false;

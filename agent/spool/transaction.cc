@@ -25,7 +25,7 @@ bool Spool::idle() {
            !mark_waits_ && shared_->merged.empty() && shared_->set_aside.empty() && set_aside_.empty() &&
            !expiry_due() && evicting_.empty() && damaged_ids_.empty() && shared_->damaged.empty() &&
            shared_->reading.released_through == ledger_.reading.released_through && dropped_ == 0 &&
-           ledger_.totals.bytes <= options_.max_bytes;
+           ledger_.totals.bytes <= bound_bytes_;
 }
 
 // One transaction. On an error the caller rolls back, and nothing has changed but what is remembered to be
@@ -172,10 +172,10 @@ SqlResult<bool> Spool::take_back(Range victims, Ledger& ledger) {
 }
 
 SqlResult<> Spool::evict(Ledger& ledger) {
-    while (ledger.totals.bytes > options_.max_bytes) {
+    while (ledger.totals.bytes > bound_bytes_) {
         auto lane = older_lane();
         if (!lane) return std::unexpected(lane.error());
-        auto victims = oldest(*lane, &Totals::evicted, ledger.totals.bytes - options_.max_bytes, whenever);
+        auto victims = oldest(*lane, &Totals::evicted, ledger.totals.bytes - bound_bytes_, whenever);
         if (!victims) return std::unexpected(victims.error());
         if (victims->last < victims->first) return {};
         auto taken = take_back(*victims, ledger);

@@ -16,6 +16,7 @@
 #include "tests/faults/audit.h"
 #include "tests/faults/broker.h"
 #include "tests/faults/disk.h"
+#include "tests/faults/driven_spool.h"
 #include "tests/faults/pins.h"
 
 using namespace tests;
@@ -198,6 +199,31 @@ TEST_CASE("fault 45, 56: killed while events are delivered from memory", "[fault
                 told.size(), missing, killed, verdict.duplicates);
     CHECK(killed > 0);
     CHECK(missing <= killed);
+}
+
+TEST_CASE("fault 44: a disk that is smaller than the spool may be: the oldest makes room", "[faults][root]") {
+    const Folder folder;
+    const SmallDisk disk(folder.path(), 800);
+    // A hundred megabytes until there is less than spool.min_free_bytes.
+    system_command({"fallocate", "-l", "580M", disk.path() / "of others"});
+    const DrivenSpool spool(disk.path());
+    // 180 MB that cannot be compressed, 12 MB a second.
+    const Told told = spool.write({"appends=90", "events=20", "bytes=100000", "fill=yes", "pause_ms=160"});
+    INFO(told.output.substr(0, 4000));
+    REQUIRE(told.status == 0);
+    const Told::Stats& stats = told.stats.back();
+    std::printf("fault 44: in %lu, held %lu, evicted %lu, memory_full %lu\n", stats.at("in"),
+                stats.at("held"), stats.at("evicted"), stats.at("memory_full"));
+    CHECK(is_balanced(stats));
+    CHECK(stats.at("in") == 1800);
+    CHECK(stats.at("evicted") > 0);
+    CHECK(stats.at("memory_full") == 0);
+    CHECK(stats.at("held") > 500);
+    // What is left is the newest.
+    const Told left = spool.check();
+    REQUIRE_FALSE(left.read.empty());
+    CHECK(*left.read.begin() == stats.at("evicted"));
+    CHECK(*left.read.rbegin() == 1799);
 }
 
 TEST_CASE("fault 54: two agents on one spool", "[faults][root]") {

@@ -53,7 +53,8 @@ TEST_CASE("config errors: keys") {
         {"spool: {max_connections: 1}\n",
          "FILE:1: unknown key \"spool.max_connections\"; did you mean capture.max_connections?"},
         {"spool:\n  directory: /x\n  colour: blue\n",
-         "FILE:3: unknown key \"spool.colour\"; allowed: a map of directory, max_bytes, max_age_hours, sync, "
+         "FILE:3: unknown key \"spool.colour\"; allowed: a map of directory, max_bytes, min_free_bytes, "
+         "max_age_hours, sync, "
          "memory_bytes, live_first"},
         {"kafka:\n  topics:\n    connection: x\n",
          "FILE:3: unknown key \"kafka.topics.connection\"; did you mean kafka.topics.connections?"},
