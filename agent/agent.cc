@@ -258,13 +258,18 @@ void Agent::watch_kafka() {
 }
 
 void Agent::watch_spool() {
-    const std::string problem = spool_->stats().problem;
-    if (problem.empty() == spool_problem_.empty()) return;
-    spool_problem_ = problem;
-    if (problem.empty())
+    const spool::SpoolStats stats = spool_->stats();
+    if (stats.problem.empty() == spool_problem_.empty() && stats.in_memory == spool_in_memory_) return;
+    if (stats.in_memory)
+        log_error("spool: " + stats.problem + "; events are kept in memory, and delivered from there");
+    else if (spool_in_memory_)
         log_info("spool: events are stored on the disk again");
-    else
-        log_error("spool: " + problem + "; events are kept in memory, and delivered from there");
+    if (!stats.in_memory && !stats.problem.empty())
+        log_error("spool: " + stats.problem);
+    else if (stats.problem.empty() && !spool_in_memory_)
+        log_info("spool: the disk has room again");
+    spool_problem_ = stats.problem;
+    spool_in_memory_ = stats.in_memory;
 }
 
 // The file may be the checkpointer's at a moment; the last events are to be in it before nobody tries again.

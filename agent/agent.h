@@ -71,6 +71,7 @@ private:
 
     std::string kafka_problem_;  // as it was logged last
     std::string spool_problem_;  // the same
+    bool spool_in_memory_ = false;
     LogLimiter spool_errors_;
     LogLimiter capture_errors_;
     LogLimiter heartbeat_errors_;

@@ -4,7 +4,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -122,6 +124,7 @@ private:
     std::string pin_problem_;
     uint64_t abandon_after_ns_ = 0;
     std::vector<std::pair<const char*, Link>> links_;  // by program
+    std::set<std::string_view> lost_links_;            // that another program took away, and are not back
     Link scan_, sweep_, walk_tasks_;
     std::vector<Link> walk_connections_, walk_listeners_;  // one for each map that is walked over
     std::optional<AgentMaps> borrowed_;

@@ -33,16 +33,26 @@ bool is_attached(const bpf_link* link, const bpf_program* program) {
 
 Result<size_t> Programs::restore_links() {
     size_t restored = 0;
+    Result<> all;
     for (auto& [name, link] : links_) {
-        if (!link || is_attached(link.get(), bpf_object__find_program_by_name(object_->obj, name))) continue;
-        if (auto done = restore_link(name, link); !done) return std::unexpected(std::move(done.error()));
+        const bool lost = lost_links_.contains(name);
+        if (!lost && (!link || is_attached(link.get(), bpf_object__find_program_by_name(object_->obj, name))))
+            continue;
+        if (auto done = restore_link(name, link); !done) {
+            // The next heartbeat tries again.
+            lost_links_.insert(name);
+            all = std::move(done);
+            continue;
+        }
+        lost_links_.erase(name);
         ++restored;
     }
+    if (restored == 0 && !all) return std::unexpected(std::move(all.error()));
     return restored;
 }
 
 Result<> Programs::restore_link(const char* program, Link& link) {
-    bpf_link__disconnect(link.get());  // its descriptor may be another file's by now
+    if (link) bpf_link__disconnect(link.get());  // its descriptor may be another file's by now
     // While its pin is there it is attached: a second one beside it would tell everything twice.
     int error = handover_ ? keep(link, handover_->open_link(program)) : ENOENT;
     if (error) {

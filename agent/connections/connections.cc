@@ -208,7 +208,7 @@ Connection connection_of(const tcptrail_record& record, const Kernel& kernel, ui
     c.kind = kind_of(record);
     c.cookie = birth.cookie;
     c.birth_ns = birth.opened_ns;
-    c.told_before = birth.told_ns != 0 && c.kind != Kind::opened;
+    c.told_before = birth.told_ns != 0;
     c.role = facts.role;
     set_addresses(c, birth.addresses);
     c.owner = owner_of(birth.owner);

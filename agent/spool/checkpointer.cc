@@ -88,14 +88,9 @@ void Checkpointer::look_at_disk() {
     struct statvfs disk{};
     if (statvfs(shared_->path.c_str(), &disk) != 0) return;
     const uint64_t tenth = disk.f_blocks * disk.f_frsize / 10;
-    const bool scarce = disk.f_bavail * disk.f_frsize < std::min(min_free_bytes_, tenth);
-    if (scarce && !shared_->scarce) {
-        MutexLock lock(shared_->mutex);
-        shared_->trouble = "the disk of " + shared_->path +
-                           " is nearly full (spool.min_free_bytes): the spool does not " +
-                           "grow any more, and its oldest events are removed";
-    }
-    shared_->scarce = scarce;
+    struct stat file{};
+    if (stat(shared_->path.c_str(), &file) == 0) shared_->file_bytes = static_cast<uint64_t>(file.st_size);
+    shared_->scarce = disk.f_bavail * disk.f_frsize < std::min(min_free_bytes_, tenth);
 }
 
 void Checkpointer::wait(std::chrono::steady_clock::time_point until) {

@@ -24,7 +24,7 @@ constexpr size_t max_marks_to_sync = 64;
 constexpr uint64_t shortest_retry_delay_ns = 100'000'000;
 constexpr uint64_t longest_retry_delay_ns = 5'000'000'000;
 constexpr uint64_t longest_turn_ns = 200'000'000;
-constexpr uint64_t least_bound_bytes = 1u << 20;
+constexpr uint64_t least_bound_bytes = 32u << 20;  // more than the reader takes at a time
 
 // It may pass: the spool goes on in memory.
 std::unexpected<Error> unavailable(std::unexpected<Error> problem) {
@@ -56,6 +56,10 @@ SqlResult<PerLane<uint64_t>> highest_ids(Database& database, bool expected) {
     return highest;
 }
 
+constexpr const char* scarce_text =
+    "the disk is nearly full (spool.min_free_bytes): the spool does not grow, and its oldest events make "
+    "room for new ones";
+
 constexpr const char* replacement_suffix = ".new";
 
 bool exists(const std::string& path) {
@@ -83,14 +87,21 @@ std::string save(Database& old, const std::string& path) {
 }
 
 // A file is replaced in three steps: the copy is made beside it, it is set aside, the copy takes its name.
-// Where an earlier process was killed before the last one, this does it; a copy beside the file itself may be
-// a part.
-void finish_replacement(const std::string& path) {
+// Where the last one was not done, by a process that was killed or for an error, this does it. Returns
+// whether it did. A copy beside the file itself may be a part.
+bool finish_replacement(const std::string& path) {
     const std::string copy = path + replacement_suffix;
-    if (!exists(copy)) return;
-    if (exists(path)) return remove_database(copy);
+    if (!exists(copy)) return false;
+    if (exists(path)) {
+        remove_database(copy);
+        return false;
+    }
+    // It was being closed: what its log has is copied into it now, or there is no use for it.
+    if (exists(copy + "-wal"))
+        if (auto opened = open_store(copy); !opened) return false;
+    if (exists(copy + "-wal")) return false;
     // With the log of the old file the copy would become what that was.
-    if (set_aside(path)) (void)std::rename(copy.c_str(), path.c_str());
+    return set_aside(path) && std::rename(copy.c_str(), path.c_str()) == 0;
 }
 
 }  // namespace
@@ -150,8 +161,8 @@ Result<> Spool::attach() {
     MutexLock lock(shared_->mutex);
     if (auto found = find_place(); !found) return found;
     const bool first = shared_->generation == 0;
+    if (!database_ && finish_replacement(shared_->path)) shared_->corrupt = shared_->vanished = false;
     const bool broken = shared_->corrupt || shared_->vanished;
-    if (first) finish_replacement(shared_->path);
     auto totals = broken ? SqlResult<Totals>() : open_file();
     if (broken || (!totals && totals.error().corrupt()))
         if (auto done = replace_file(totals); !done) return done;
@@ -181,7 +192,7 @@ Result<> Spool::replace_file(SqlResult<Totals>& totals) {
     // A file whose name is gone can be read as long as it is open.
     Database old = shared_->vanished ? std::move(database_) : Database();
     database_ = {};
-    if (!shared_->vanished)
+    if (!shared_->vanished && exists(shared_->path))
         if (auto opened = Database::open(shared_->path)) old = std::move(*opened);
     // Without room for the copy, what could be saved stays in the file that is set aside.
     const std::string saved = old ? save(old, shared_->path + replacement_suffix) : std::string();
@@ -189,10 +200,10 @@ Result<> Spool::replace_file(SqlResult<Totals>& totals) {
     auto aside = set_aside(shared_->path);
     if (!aside) return unavailable(std::move(aside.error()).within("cannot replace the spool"));
     if (!shared_->vanished) files_set_aside_++;
-    shared_->corrupt = false;
-    shared_->vanished = false;
     if (!saved.empty() && std::rename(saved.c_str(), shared_->path.c_str()) != 0)
         return unavailable(fail_errno("cannot rename " + saved, errno));
+    shared_->corrupt = false;
+    shared_->vanished = false;
     totals = open_file();
     return {};
 }
@@ -322,9 +333,11 @@ void Spool::seal(PayloadBuilder& builder, Lane lane) {
 }
 
 Result<> Spool::flush() {
-    // On a disk that is nearly full it stays as it is.
+    // On a disk that is nearly full the file stays as large as it is.
     if (shared_->scarce && bound_bytes_ == options_.max_bytes)
-        bound_bytes_ = std::clamp(ledger_.totals.bytes, least_bound_bytes, options_.max_bytes);
+        bound_bytes_ =
+            std::min(std::max({ledger_.totals.bytes, shared_->file_bytes / 8 * 7, least_bound_bytes}),
+                     options_.max_bytes);
     if (!shared_->scarce) bound_bytes_ = options_.max_bytes;
     Result<> done;
     if (monotonic_nanos() >= retry_at_ns_) {
@@ -460,7 +473,8 @@ SpoolStats Spool::stats() const {
         .held_bytes = counters_.held_bytes.get(),
         .memory_bytes = counters_.memory_bytes.get(),
         .files_set_aside = counters_.files_set_aside.get(),
-        .problem = problem_,
+        .problem = problem_.empty() && shared_->scarce ? scarce_text : problem_,
+        .in_memory = !problem_.empty(),
     };
 }
 

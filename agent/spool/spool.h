@@ -43,7 +43,8 @@ struct SpoolStats {
     uint64_t held_bytes = 0;       // of payload
     uint64_t memory_bytes = 0;     // the part of held_bytes that waits in memory for the disk
     uint64_t files_set_aside = 0;  // since open: databases that were no good and were renamed
-    std::string problem;           // why the disk does not take events now; empty: it does
+    std::string problem;           // why the disk does not take events now, or no more; empty: it does
+    bool in_memory = false;        // it takes none: they wait in memory
 };
 
 // The appending side. All of it belongs to the capture thread, but for stats(). No call waits for a

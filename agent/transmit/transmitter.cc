@@ -231,7 +231,9 @@ void Transmitter::on_error(rd_kafka_resp_err_t error, const std::string& reason)
             std::string why = reason;
             const auto cause = producer_->fatal_error(why);
             fatal_ = true;
-            board_.failure("the Kafka client failed for good, a new one follows: " + why);
+            board_.failure(cause == RD_KAFKA_RESP_ERR_NO_ERROR
+                               ? why + ": a new Kafka client follows"
+                               : "the Kafka client failed for good, a new one follows: " + why);
             plan_retry(classify(cause));
             return;
         }
@@ -306,8 +308,8 @@ void Transmitter::consider_larger_batches() {
 // replicas, a broker that is frozen.
 void Transmitter::explain_silence() {
     const auto now = Clock::now();
-    if (outstanding() == 0 || now < silent_since_ + longest_silence) return;
-    silent_since_ = now;
+    if (outstanding() == 0 || now < std::max(silent_since_, asked_at_) + longest_silence) return;
+    asked_at_ = now;
     const Window& window =
         windows_[windows_[spool::Lane::live].empty() ? spool::Lane::backlog : spool::Lane::live];
     const Topic topic = Window::message(window.oldest()).topic;

@@ -77,6 +77,7 @@ private:
     std::optional<Topic> suspect_;              // to ask the brokers about before the retry
     bool fatal_ = false;                        // the producer can do no more
 
+    Clock::time_point asked_at_;       // what is waited for in silence
     Clock::time_point silent_since_;   // when messages were outstanding, and the last report came
     uint32_t full_batch_bytes_ = 0;    // as configured
     uint32_t wanted_batch_bytes_ = 0;  // when not the producer's, it is replaced once nothing is outstanding

@@ -89,10 +89,10 @@ static __always_inline void emit_opened(const struct sock* sk, const struct tcp_
         count(TCPTRAIL_OPENED_LOST_RING_FULL);
         return;
     }
-    birth->told_ns = now;
     record->flags = TCPTRAIL_RECORD_OPENED | read_socket_flags(sk, tp);
     record->ended_ns = now;
     __builtin_memcpy(&record->birth, birth, sizeof(*birth));
+    birth->told_ns = now;
     read_socket(&record->socket, sk, tp);
     if (compat_rto_count(tp, &record->socket.rto_count)) record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
     count(TCPTRAIL_OPENED_SUBMITTED);
