@@ -71,6 +71,8 @@ public:
     void rewrite(ConnectionEvent& event) {
         sequence_++;
         event.set_run_id(options_.run_id);
+        // No namespace that there is: its number may be used again.
+        event.set_netns(event.netns() % 1000 + 1);
         event.set_sequence(sequence_);
         event.set_connection_id(fmt::format("{:016x}{:016x}", random_(), random_()));
         const uint64_t wanted = began_ + sequence_ * nanos_per_second / options_.rate + random_() % 1'000'000;
