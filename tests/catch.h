@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "agent/base/error.h"
+
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_all.hpp>
 using Catch::Approx;
@@ -17,6 +19,14 @@ inline StdString::ContainsMatcher ContainsSubstring(const std::string& text) {
 }
 }  // namespace Catch::Matchers
 #endif
+
+// What fails is told with its error, not as {?}.
+template <typename T>
+struct Catch::StringMaker<tcptrail::Result<T>> {
+    static std::string convert(const tcptrail::Result<T>& result) {
+        return result ? std::string("a value") : "error: " + result.error().message;
+    }
+};
 
 namespace tests {
 

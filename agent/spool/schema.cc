@@ -129,12 +129,12 @@ PRAGMA cache_size = -2000;
 PRAGMA temp_store = MEMORY;
 )sql";
 
+}  // namespace
+
 bool exists(const std::string& path) {
     struct stat status{};
     return lstat(path.c_str(), &status) == 0;
 }
-
-}  // namespace
 
 SqlResult<Database> open_store(const std::string& path) {
     auto database = Database::open(path);

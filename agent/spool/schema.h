@@ -12,6 +12,9 @@ namespace tcptrail::spool {
 
 inline constexpr uint64_t format_version = 2;  // of the file, in PRAGMA user_version
 
+// Whether anything has that name, a symbolic link that leads nowhere included.
+bool exists(const std::string& path);
+
 // Opens the spool's file to write, and makes what is missing in it; an empty file is a new spool, and one of
 // an earlier version becomes one of this. What is no spool, or one of a later version, is an error with
 // corrupt() == true.

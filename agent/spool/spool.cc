@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <limits>
+#include <thread>
 #include <utility>
 
 #include "agent/base/clock.h"
@@ -61,11 +63,6 @@ constexpr const char* scarce_text =
     "room for new ones";
 
 constexpr const char* replacement_suffix = ".new";
-
-bool exists(const std::string& path) {
-    struct stat status{};
-    return lstat(path.c_str(), &status) == 0;
-}
 
 void remove_database(const std::string& path) {
     for (const char* suffix : {"", "-wal", "-shm"})
@@ -130,10 +127,13 @@ Result<std::unique_ptr<Spool>> Spool::open(const Options& options) {
 }
 
 Spool::~Spool() {
-    // Nobody else writes any more: what had to wait for its turn is written now.
     checkpointer_.reset();
+    if (!shared_) return;
+    // What had to wait is written now. The reader may still be in the way for a moment.
     retry_at_ns_ = 0;
-    if (shared_) (void)flush();
+    for (uint64_t began = monotonic_nanos();
+         flush() && shared_->memory.sums().waiting_events > 0 && monotonic_nanos() - began < longest_turn_ns;)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 // The folder, and the lock in it. ExitCode::unavailable: this may pass.
@@ -179,6 +179,7 @@ Result<> Spool::attach() {
         shared_->lanes[lane].appended_through = std::max(highest_ids_[lane], first_id(lane) - 1);
     stall_.begin_file(highest_ids_[Lane::live], monotonic_nanos());
     shared_->merged.clear();
+    heads_lost_ = false;
     struct stat status{};
     shared_->inode = stat(shared_->path.c_str(), &status) == 0 ? status.st_ino : 0;
     database_.count_log_pages(shared_->log_pages);
@@ -361,11 +362,9 @@ Result<> Spool::store() {
     if (idle()) return {};
     if (!shared_->turn.try_lock()) {
         // A disk that takes so long is none.
-        if (blocked_since_ns_ == 0) blocked_since_ns_ = monotonic_nanos();
-        if (monotonic_nanos() - blocked_since_ns_ > longest_turn_ns) hand_to_reader();
+        if (blocked_for_long()) hand_to_reader();
         return {};
     }
-    blocked_since_ns_ = 0;
     shared_->memory.close();
     Ledger ledger = ledger_;
     auto written = write(ledger);
@@ -379,8 +378,17 @@ Result<> Spool::store() {
         retry_soon_ = written.error().busy() || shared_->corrupt;
     }
     shared_->turn.unlock();
-    if (written) return {};
-    return unavailable(written.error().within("cannot write to the spool " + shared_->path));
+    // A reader that comes upon a header half written takes SQLite's lock for a moment, to look again.
+    if (!written && written.error().busy() && !blocked_for_long()) return {};
+    if (!written) return unavailable(written.error().within("cannot write to the spool " + shared_->path));
+    blocked_since_ns_ = 0;
+    return {};
+}
+
+// Told where the file is somebody else's.
+bool Spool::blocked_for_long() {
+    if (blocked_since_ns_ == 0) blocked_since_ns_ = monotonic_nanos();
+    return monotonic_nanos() - blocked_since_ns_ > longest_turn_ns;
 }
 
 // A disk that fails is left alone for a while, and the reader delivers from memory meanwhile.

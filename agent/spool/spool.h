@@ -137,6 +137,7 @@ private:
     SqlResult<> replace(const Merged& merged);
     void note_durable();
     void settle(const Ledger& ledger);
+    bool blocked_for_long();
     void publish();
 
     const Options options_;
@@ -165,6 +166,7 @@ private:
     std::vector<Range> evicting_;                                 // claimed to be removed, not deleted yet
     std::vector<uint64_t> damaged_ids_;                           // told by the reader, not deleted yet
 
+    bool heads_lost_ = false;  // rows of this file were removed that could not tell how many events they had
     uint64_t found_ = 0;
     uint64_t dropped_ = 0;  // from memory, not in the ledger yet
     uint64_t files_set_aside_ = 0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What Spool does to the file.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -68,10 +70,16 @@ SqlResult<> Spool::write(Ledger& ledger) {
     if (auto done = expire(ledger); !done) return done;
     if (auto done = evict(ledger); !done) return done;
 
-    // When all is taken and done with, nothing can be left: what seems to be is on pages that are damaged.
+    // When all is taken and done with, nothing can be left: what seems to be was in rows whose heads were
+    // damaged.
     const bool written =
         ledger.totals.last_id != ledger_.totals.last_id || ledger.last_live_id != ledger_.last_live_id;
-    if (!written && all_taken && ledger.reading.taken_events == 0) {
+    const bool done_with = all_taken && ledger.reading.taken_events == 0;
+    if (!written && done_with && ledger.totals.events > 0) {
+        // Otherwise it is there, and not to be seen: in the copy of the file it may be.
+        if (!heads_lost_)
+            return std::unexpected(
+                SqlError::malformed(fmt::format("{} events are not found", ledger.totals.events)));
         ledger.totals.leave(&Totals::damaged, ledger.totals.events);
         ledger.totals.bytes = 0;
     }
@@ -126,6 +134,7 @@ SqlResult<> Spool::remove_lost(Range ids, Ledger& ledger) {
         if (!*row) return {};
         const Row gone = read_head(removed);
         // A damaged head may tell any number; what it stood for is found out when the spool is empty.
+        heads_lost_ = heads_lost_ || !gone.head_whole;
         if (!gone.head_whole) continue;
         ledger.totals.leave(ids.account, gone.head.events);
         ledger.totals.bytes -= std::min(gone.head.bytes, ledger.totals.bytes);

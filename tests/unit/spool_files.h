@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -63,6 +64,14 @@ inline std::vector<Message> messages(int first, int count, size_t value_bytes = 
         list.push_back({i % 7 == 0 ? Topic::agents : Topic::connections, "key " + std::to_string(i), value});
     }
     return list;
+}
+
+// Whether what waits is refused: a file that is another's for a moment is no error.
+inline bool becomes_refused(Spool& spool) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (spool.maintain())
+        if (std::chrono::steady_clock::now() > end) return false;
+    return true;
 }
 
 inline std::vector<Message> contents(const Batch& batch) {
