@@ -186,6 +186,11 @@ std::string Pipeline::describe() const {
            std::to_string(capture_->hooks().size()) + " hooks; " +
            (missing.empty() ? "nothing is missing" : "missing: " + missing) +
            (capture_->smaller().empty() ? "" : "; " + capture_->smaller()) +
+           (capture_->not_taken_over().empty()
+                ? ""
+                : "; what is open is told without its past, as that could not be "
+                  "taken over (" +
+                      capture_->not_taken_over() + ")") +
            (capture_->pin_problem().empty()
                 ? ""
                 : "; tracing ends with this process (capture.pin: " + capture_->pin_problem() + ")");

@@ -61,7 +61,7 @@ Result<> Capture::attach() {
     // Births whose end was seen by nobody make room for sockets at the same addresses.
     if (predecessor_)
         if (auto swept = programs_->sweep(nullptr); !swept) return swept;
-    return programs_->scan();
+    return programs_->adopt();
 }
 
 Result<std::unique_ptr<Capture>> Capture::start(const Options& options, Consumer consumer) {
@@ -97,6 +97,10 @@ tcptrail_control& Capture::control() {
 
 bool Capture::is_pinned() const {
     return programs_->is_pinned();
+}
+
+std::string Capture::not_taken_over() const {
+    return handover_ ? handover_->not_taken_over() : std::string();
 }
 
 void Capture::set_run_id(const std::string& run_id) {

@@ -69,6 +69,8 @@ public:
     // Whether tracing goes on when this ends; why not, where that was wanted.
     bool is_pinned() const;
     const std::string& pin_problem() const { return pin_problem_; }
+    // Why not all that the agent before knew of what is open was taken over; empty: it was, or nobody was.
+    std::string not_taken_over() const;
     // What had to be smaller than the options say, in words; empty: nothing.
     const std::string& smaller() const { return smaller_; }
     // What the agent before said of itself: its run, and its last note; nothing where there was none.

@@ -260,7 +260,7 @@ Result<> Handover::switch_over(tcptrail_bpf& object, const std::vector<PinnedLin
         turn_on(object.data_control->control, generation_);
     };
     // Where it fails the scan finds the sockets, without their past: no reason not to trace.
-    (void)take_over_maps(object, now);
+    if (auto taken = take_over_maps(object, now); !taken) not_taken_over_ = std::move(taken.error().message);
     if (!switched) now();
     // What is left of the others are rings that are not empty yet.
     const auto own = info_of(bpf_map__fd(object.maps.ring));
@@ -281,13 +281,17 @@ Result<> Handover::take_over_maps(tcptrail_bpf& object, const std::function<void
     const Fd connections = pins_.map(predecessor_, "connections");
     const int own_listeners = bpf_map__fd(object.maps.listeners);
     const int own_connections = bpf_map__fd(object.maps.connections);
-    const auto listener = Translation::make("tcptrail_listener", old_layout_, own_layout_);
+    Result<> done;
+    if (!is_same_map(listeners.get(), own_listeners)) {
+        const auto listener = Translation::make("tcptrail_listener", old_layout_, own_layout_);
+        done = listener ? take_over_listeners(listeners.get(), own_listeners, *listener)
+                        : std::unexpected(listener.error());
+    }
+    if (is_same_map(connections.get(), own_connections)) return done;
     const auto birth = Translation::make("tcptrail_birth", old_layout_, own_layout_);
-    if (listener && !is_same_map(listeners.get(), own_listeners))
-        if (auto taken = take_over_listeners(listeners.get(), own_listeners, *listener); !taken) return taken;
-    if (birth && !is_same_map(connections.get(), own_connections))
-        return take_over_births(connections.get(), own_connections, *birth, switch_over);
-    return {};
+    if (!birth) return std::unexpected(birth.error());
+    auto taken = take_over_births(connections.get(), own_connections, *birth, switch_over);
+    return taken ? done : taken;
 }
 
 }  // namespace tcptrail::capture

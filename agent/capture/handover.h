@@ -67,6 +67,8 @@ public:
         bpf_link* link;
     };
     Result<> switch_over(tcptrail_bpf& object, const std::vector<PinnedLink>& links);
+    // Why switch_over() could not take over all that the agent before knew of what is open; empty: it could.
+    const std::string& not_taken_over() const { return not_taken_over_; }
 
     // What was pinned by switch_over() and is no longer there, or is another's, is pinned again. Returns how
     // many. An error is told at each call, until nothing is missing.
@@ -103,6 +105,7 @@ private:
     uint32_t generation_ = 1;
     std::optional<Interruption> interruption_;
     std::vector<OwnPin> own_pins_;  // in the order of pinning
+    std::string not_taken_over_;
 };
 
 }  // namespace tcptrail::capture

@@ -42,7 +42,7 @@ Result<std::vector<std::string>> Capture::heartbeat() {
 // What began meanwhile, and what ended.
 Result<> Capture::adopt() {
     if (auto swept = programs_->sweep(nullptr); !swept) return swept;
-    return programs_->scan();
+    return programs_->adopt();
 }
 
 std::string Capture::restore_control(uint64_t before_ns, uint64_t now_ns) {

@@ -41,8 +41,10 @@ public:
     Programs(const Programs&) = delete;
     Programs& operator=(const Programs&) = delete;
 
-    // Finds the listeners and connections that are open already. Call once, after load().
+    // Finds the listeners and connections that are open already, and remembers those that no hook has seen.
     Result<> scan();
+    // The same, without those that were ending while they were found, and have been told.
+    Result<> adopt();
     // Whether tracing outlives us.
     bool is_pinned() const { return handover_ && pin_problem_.empty(); }
     // Why it does not although there is a handover.

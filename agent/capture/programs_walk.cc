@@ -4,11 +4,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "agent/capture/agent_maps.h"
 #include "agent/capture/by_key.h"
+#include "agent/capture/counts.h"
 #include "agent/capture/programs.h"
 #include "bpf/abi/config.h"
 #include "bpf/abi/control.h"
@@ -35,6 +38,18 @@ Result<> Programs::scan() {
         if (auto scanned = run_iterator(scan_.get(), "iter/task_file"); !scanned) return scanned;
     }
     return {};
+}
+
+Result<> Programs::adopt() {
+    auto before = read_counters(counters_fd());
+    if (!before) return std::unexpected(std::move(before.error()));
+    if (auto scanned = scan(); !scanned) return scanned;
+    auto after = read_counters(counters_fd());
+    if (!after) return std::unexpected(std::move(after.error()));
+    if ((*after)[TCPTRAIL_BIRTHS_ADOPTED] == (*before)[TCPTRAIL_BIRTHS_ADOPTED]) return {};
+    // The end of a socket is told some instructions before its state changes.
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return sweep(nullptr);
 }
 
 // Whether it was loaded: then the kernel refuses the iterator that does the same.

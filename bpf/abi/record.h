@@ -54,8 +54,8 @@ enum tcptrail_birth_flag {
     TCPTRAIL_BIRTH_STATES_GAP = 1 << 3, /* a state change was not seen */
     TCPTRAIL_BIRTH_ENDING = 1 << 4, /* reached CLOSE by a local abort: the reset that follows completes it */
     /*
-     * Copied from the map of another version's programs, and not looked at by a sweep since: it may have
-     * ended before, and been told.
+     * Found by the scan, or copied from the map of another version's programs, and not looked at by a sweep
+     * since: it may have ended just before, and been told.
      */
     TCPTRAIL_BIRTH_TAKEN_OVER = 1 << 5,
 };

@@ -48,7 +48,7 @@ static __always_inline void scan_connection(struct sock* sk, const struct tcp_so
     long error;
 
     birth.cookie = bpf_get_socket_cookie(sk);
-    birth.flags = TCPTRAIL_BIRTH_ADOPTED;
+    birth.flags = TCPTRAIL_BIRTH_ADOPTED | TCPTRAIL_BIRTH_TAKEN_OVER;
     birth.told_ns = bpf_ktime_get_boot_ns();
     birth.state = sk->__sk_common.skc_state;
     if ((__u32)task->tgid == self_tgid && !config.include_self) birth.flags |= TCPTRAIL_BIRTH_IGNORED;
@@ -64,9 +64,8 @@ static __always_inline void scan_connection(struct sock* sk, const struct tcp_so
         if (error != -EEXIST) count(TCPTRAIL_BIRTHS_NOT_STORED);
         return;
     }
+    /* It may be ending now: told a moment ago, and not in TCP_CLOSE yet. The sweep that follows finds out. */
     count(TCPTRAIL_BIRTHS_ADOPTED);
-    /* It may have ended just now, before its birth was there to be taken out. */
-    if (sk->__sk_common.skc_state == TCP_CLOSE) bpf_map_delete_elem(&connections, &key);
 }
 
 static __always_inline int scan_file(const struct bpf_iter__task_file* ctx) {
