@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <xxhash.h>
 
+#include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <optional>
@@ -32,19 +33,6 @@ static_assert(int(connections::ResetDirection::received) == v1::RESET_DIRECTION_
 static_assert(int(connections::tcp_closing) == v1::STATE_CLOSING);
 static_assert(connections::began_before_capture == 1u << v1::PARTIAL_BEGAN_BEFORE_CAPTURE);
 static_assert(connections::state_changes_missed == 1u << v1::PARTIAL_STATE_CHANGES_MISSED);
-
-std::string connection_id(const std::string& host_and_boot, const Connection& c) {
-    XXH3_state_t state;
-    XXH3_128bits_reset(&state);
-    XXH3_128bits_update(&state, host_and_boot.data(), host_and_boot.size());
-    XXH3_128bits_update(&state, &c.cookie, sizeof c.cookie);
-    XXH3_128bits_update(&state, &c.birth_ns, sizeof c.birth_ns);
-    const XXH128_hash_t hash = XXH3_128bits_digest(&state);
-    char hex[33];
-    std::snprintf(hex, sizeof hex, "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
-                  static_cast<unsigned long long>(hash.low64));
-    return hex;
-}
 
 template <class Value, class Setter>
 void set_if(const std::optional<Value>& value, v1::ConnectionEvent& event, Setter setter) {
@@ -149,8 +137,21 @@ void set_times(v1::ConnectionEvent& event, const Connection& c) {
 
 }  // namespace
 
+uint64_t boot_number(const std::string& host_id, const std::string& boot_id) {
+    const std::string both = host_id + boot_id;
+    return XXH3_64bits(both.data(), both.size()) >> 16;
+}
+
+std::string connection_id(uint64_t boot, uint64_t cookie, uint64_t birth_ns) {
+    constexpr uint64_t low_40 = 0xff'ffff'ffff;
+    char hex[33];
+    std::snprintf(hex, sizeof hex, "%012" PRIx64 "%010" PRIx64 "%010" PRIx64, boot, cookie & low_40,
+                  birth_ns & low_40);
+    return hex;
+}
+
 EventEncoder::EventEncoder(const context::Host& host, uint64_t last_sequence)
-    : sequence_(last_sequence), host_and_boot_(host.host_id + host.boot_id) {
+    : sequence_(last_sequence), boot_(boot_number(host.host_id, host.boot_id)) {
     event_.set_host_id(host.host_id);
     event_.set_node(repaired_utf8(host.node));
     event_.set_boot_id(host.boot_id);
@@ -171,7 +172,7 @@ const v1::ConnectionEvent& EventEncoder::encode(const Connection& c, const conte
     event_.set_sequence(++sequence_);
     event_.set_emitted_unix_nanos(now_unix_nanos);
     event_.set_kind(static_cast<v1::EventKind>(c.kind));
-    event_.set_connection_id(connection_id(host_and_boot_, c));
+    event_.set_connection_id(connection_id(boot_, c.cookie, c.birth_ns));
     event_.set_role(static_cast<v1::Role>(c.role));
     if (c.has_addresses) {
         event_.set_family(c.ipv6 ? v1::FAMILY_IPV6 : v1::FAMILY_IPV4);

@@ -14,6 +14,16 @@
 
 namespace tcptrail::encode {
 
+// Names one boot of one host among all, as well as 48 bits can.
+uint64_t boot_number(const std::string& host_id, const std::string& boot_id);
+
+// Names one attempt to connect, as it is seen from one of its ends: 32 hexadecimal digits, of which 12 are
+// the boot's, 10 the socket's cookie's and 10 those of the attempt's birth in nanoseconds of the boot clock,
+// of each the low ones. A cookie is given once in a boot (since 5.10; before, once in a network namespace),
+// and two attempts of one socket cannot begin in the same nanosecond. Not a hash of all that: a random number
+// is what a spool full of events would mostly consist of.
+std::string connection_id(uint64_t boot, uint64_t cookie, uint64_t birth_ns);
+
 // Used by the capture thread alone.
 class EventEncoder {
 public:
@@ -28,7 +38,7 @@ public:
 private:
     v1::ConnectionEvent event_;
     uint64_t sequence_ = 0;
-    std::string host_and_boot_;
+    uint64_t boot_;
 };
 
 // The record for Kafka. The key is the same for both ends of a connection, so that they share a partition.

@@ -103,7 +103,7 @@ void pack(std::string_view plain, Parts& parts) {
             std::vector<uint64_t> differences;
             for (const Event* event : mine)
                 differences.push_back(
-                    zigzag(event->values[leaf].number - predictor.of(event->values, event->before[leaf])));
+                    zigzag(event->values[leaf].number - predictor.of(event->values, event->before, leaf)));
             put_planes(parts, differences);
         }
     }
@@ -145,7 +145,7 @@ std::vector<char> unpack(std::string_view packed) {
                 const uint8_t kind = parts.meta().byte();
                 column.predictor = {static_cast<Predictor::Kind>(kind), parts.meta().byte(),
                                     parts.meta().byte()};
-                if (kind > Predictor::interval || column.predictor.first > place ||
+                if (kind > Predictor::last_kind || column.predictor.first > place ||
                     column.predictor.second > place)
                     throw Broken();
                 column.differences = get_planes(parts, counts[number + 1]);
@@ -158,6 +158,7 @@ std::vector<char> unpack(std::string_view packed) {
     std::vector<uint64_t> last(paths.size());
     std::vector<size_t> next(shape_count + 1);
     std::vector<Value> values;
+    std::vector<uint64_t> before;
     std::string message;
     for (uint64_t i = 0; i < count; i++) {
         if (out.size() > max_plain) throw Broken();
@@ -171,15 +172,17 @@ std::vector<char> unpack(std::string_view packed) {
         }
         const Shape& shape = shapes[id - 1];
         values.assign(shape.leaves.size(), {});
+        before.assign(shape.leaves.size(), 0);
         for (size_t leaf = 0; leaf < values.size(); leaf++) {
             const Column& column = columns[id - 1][leaf];
             if (shape.leaves[leaf].wire != varint) {
                 values[leaf].text = column.texts.at(row);
                 continue;
             }
-            uint64_t& before = last[shape.leaves[leaf].path];
-            before = values[leaf].number =
-                column.predictor.of(values, before) + unzigzag(column.differences[row]);
+            uint64_t& latest = last[shape.leaves[leaf].path];
+            before[leaf] = latest;
+            latest = values[leaf].number =
+                column.predictor.of(values, before, leaf) + unzigzag(column.differences[row]);
         }
         message.clear();
         Reader tokens(shape.tokens);

@@ -8,8 +8,11 @@ namespace tcptrail::spool::columns {
 
 namespace {
 
-constexpr size_t sample = 256;                         // values that a predictor is judged by
+// Values that a predictor is judged by: all of them by a few, and the best of those by many.
+constexpr size_t few = 24, many = 256;
+constexpr size_t shortlist = 4;
 constexpr uint64_t nanos = 1'000'000'000'000'000'000;  // larger: a wall-clock time
+constexpr uint64_t clock_like = 1u << 24;              // larger: perhaps the low bits of a time
 
 // Bits that the differences need, roughly: what is always the same needs none.
 double cost(std::vector<uint64_t>& differences) {
@@ -27,40 +30,50 @@ double cost(std::vector<uint64_t>& differences) {
     return std::min(magnitude, spread);
 }
 
-}  // namespace
-
-Predictor choose(const std::vector<const Event*>& events, const Shape& shape, size_t leaf) {
-    const size_t step = std::max<size_t>(1, events.size() / sample);
-    std::vector<uint64_t> differences;
-    Predictor best;
-    double least = -1;
-    const auto consider = [&](Predictor predictor) {
-        differences.clear();
-        for (size_t i = 0; i < events.size(); i += step) {
-            const Event& event = *events[i];
-            differences.push_back(
-                zigzag(event.values[leaf].number - predictor.of(event.values, event.before[leaf])));
-        }
-        const double bits = cost(differences);
-        if (least < 0 || bits < least) {
-            least = bits;
-            best = predictor;
-        }
-    };
-    consider({});
-    consider({Predictor::previous});
+std::vector<Predictor> candidates(const Event& event, const Shape& shape, size_t leaf) {
+    std::vector<Predictor> all = {{Predictor::previous}, {}};
     std::vector<uint8_t> times;
-    for (size_t other = 0; other < leaf && least > 0; other++) {
-        if (shape.leaves[other].wire != varint) continue;
-        const bool time = events[0]->values[other].number > nanos;
-        if (time) times.push_back(static_cast<uint8_t>(other));
-        if (time == (events[0]->values[leaf].number > nanos))
-            consider({Predictor::other, static_cast<uint8_t>(other)});
+    const uint64_t number = event.values[leaf].number;
+    for (size_t i = 0; i < leaf; i++) {
+        if (shape.leaves[i].wire != varint) continue;
+        const auto other = static_cast<uint8_t>(i);
+        const uint64_t others = event.values[i].number;
+        const bool time = others > nanos;
+        if (time) times.push_back(other);
+        if (time == (number > nanos)) all.push_back({Predictor::other, other});
+        if ((time || number > nanos) && std::min(number, others) > clock_like)
+            all.push_back({Predictor::in_step, other});
     }
     for (const uint8_t second : times)
         for (const uint8_t first : times)
-            if (first > second && least > 0) consider({Predictor::interval, first, second});
-    return best;
+            if (first > second) all.push_back({Predictor::interval, first, second});
+    return all;
+}
+
+}  // namespace
+
+Predictor choose(const std::vector<const Event*>& events, const Shape& shape, size_t leaf) {
+    std::vector<uint64_t> differences;
+    const auto cost_of = [&](Predictor predictor, size_t sample) {
+        differences.clear();
+        const size_t step = std::max<size_t>(1, events.size() / sample);
+        // Not the first one: its predecessor has another shape, if any.
+        for (size_t i = std::min<size_t>(1, events.size() - 1); i < events.size(); i += step)
+            differences.push_back(zigzag(events[i]->values[leaf].number -
+                                         predictor.of(events[i]->values, events[i]->before, leaf)));
+        return cost(differences);
+    };
+    std::vector<std::pair<double, Predictor>> judged;
+    for (const Predictor predictor : candidates(*events[0], shape, leaf)) {
+        judged.emplace_back(cost_of(predictor, few), predictor);
+        if (judged.back().first == 0) break;  // none is better; of equals the first is taken
+    }
+    std::ranges::stable_sort(judged, {}, &std::pair<double, Predictor>::first);
+    if (events.size() <= few) return judged[0].second;
+    judged.resize(std::min(judged.size(), shortlist));
+    for (auto& [bits, predictor] : judged)
+        bits = cost_of(predictor, many);
+    return std::ranges::min_element(judged, {}, &std::pair<double, Predictor>::first)->second;
 }
 
 }  // namespace tcptrail::spool::columns

@@ -19,23 +19,26 @@ inline uint64_t unzigzag(uint64_t value) {
     return (value >> 1) ^ (0 - (value & 1));
 }
 
-// What a number is likely to be: nothing, its predecessor in the stream, another of its event, or the
-// microseconds between two times of its event.
+// What a number is likely to be: nothing, its predecessor in the stream, another of its event, the
+// microseconds between two times of its event, or as far from its predecessor as another of its event is.
 struct Predictor {
-    enum Kind : uint8_t { none, previous, other, interval };
+    enum Kind : uint8_t { none, previous, other, interval, in_step, last_kind = in_step };
     Kind kind = none;
     uint8_t first = 0, second = 0;  // leaves before it
 
-    uint64_t of(const std::vector<Value>& event, uint64_t before) const {
+    // `before`: by leaf, the predecessor in the stream.
+    uint64_t of(const std::vector<Value>& event, const std::vector<uint64_t>& before, size_t leaf) const {
         switch (kind) {
             case none:
                 return 0;
             case previous:
-                return before;
+                return before[leaf];
             case other:
                 return event[first].number;
             case interval:
                 return (event[first].number - event[second].number) / 1000;
+            case in_step:
+                return before[leaf] + event[first].number - before[first];
         }
         return 0;
     }

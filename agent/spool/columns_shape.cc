@@ -3,6 +3,8 @@
 
 #include <google/protobuf/descriptor.h>
 
+#include <charconv>
+#include <iterator>
 #include <utility>
 
 #include "schemas/v1/connection.pb.h"
@@ -12,6 +14,31 @@ namespace tcptrail::spool::columns {
 namespace {
 
 constexpr size_t max_leaves = 250;  // of a shape: one byte names one
+
+// The parts of a connection's id, as encode::connection_id() makes it.
+constexpr size_t id_digits[] = {12, 10, 10};
+constexpr size_t id_length = 32;
+
+bool is_id(std::string_view text) {
+    return text.size() == id_length && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+void split_id(std::string_view text, std::vector<Value>& values) {
+    for (const size_t digits : id_digits) {
+        uint64_t number = 0;
+        std::from_chars(text.data(), text.data() + digits, number, 16);
+        values.push_back({number, {}});
+        text.remove_prefix(digits);
+    }
+}
+
+void join_id(const Value*& value, std::string& out) {
+    for (const size_t digits : id_digits) {
+        const uint64_t number = (value++)->number;
+        for (size_t place = digits; place-- > 0;)
+            out.push_back("0123456789abcdef"[(number >> (4 * place)) & 15]);
+    }
+}
 
 }  // namespace
 
@@ -39,8 +66,14 @@ Shape make_shape(std::string tokens, Paths& paths) {
             if (parents.size() > 8) throw Broken();
             continue;
         }
-        if (wire != varint && wire != bytes && wire != fixed32 && wire != fixed64) throw Broken();
-        shape.leaves.push_back({wire, paths.of(path)});
+        if (wire == id) {
+            for (size_t part = 0; part < std::size(id_digits); part++)
+                shape.leaves.push_back({varint, paths.of(path + static_cast<char>(part))});
+        } else if (wire == varint || wire == bytes || wire == fixed32 || wire == fixed64) {
+            shape.leaves.push_back({wire, paths.of(path)});
+        } else {
+            throw Broken();
+        }
         if (shape.leaves.size() > max_leaves) throw Broken();
     }
     if (parents.size() != 1) throw Broken();
@@ -69,6 +102,12 @@ void split(std::string_view message, const google::protobuf::Descriptor* type, s
                     put_number(tokens, (tag & ~uint64_t{7}) | nested);
                     split(text, field->message_type(), tokens, values);
                     put_number(tokens, (tag & ~uint64_t{7}) | nested_end);
+                    continue;
+                }
+                if (type == v1::ConnectionEvent::descriptor() && field &&
+                    field->number() == v1::ConnectionEvent::kConnectionIdFieldNumber && is_id(text)) {
+                    put_number(tokens, (tag & ~uint64_t{7}) | id);
+                    split_id(text, values);
                     continue;
                 }
                 values.push_back({0, text});
@@ -102,6 +141,11 @@ void join(Reader& tokens, const Value*& value, std::string& out) {
                 put_number(out, tag);
                 put_text(out, (value++)->text);
                 break;
+            case id:
+                put_number(out, (tag & ~uint64_t{7}) | bytes);
+                put_number(out, id_length);
+                join_id(value, out);
+                break;
             default:
                 put_number(out, tag);
                 out += (value++)->text;
@@ -119,7 +163,8 @@ std::string usual_key(const Shape& shape, const std::vector<Value>& values) {
         depth += wire == nested;
         depth -= wire == nested_end;
         if (wire == nested || wire == nested_end) continue;
-        const Value& value = values[leaf++];
+        const Value& value = values[leaf];
+        leaf += wire == id ? std::size(id_digits) : 1;
         if (depth > 0) continue;
         const uint64_t field = tag >> 3;
         if (field == v1::ConnectionEvent::kLocalAddressFieldNumber && wire == bytes)

@@ -18,8 +18,8 @@ class Descriptor;
 
 namespace tcptrail::spool::columns {
 
-// How a protobuf field is written.
-enum Wire : uint8_t { varint = 0, fixed64 = 1, bytes = 2, nested = 3, nested_end = 4, fixed32 = 5 };
+// How a protobuf field is written; `id` is a text of 32 hexadecimal digits, taken as three numbers.
+enum Wire : uint8_t { varint = 0, fixed64 = 1, bytes = 2, nested = 3, nested_end = 4, fixed32 = 5, id = 6 };
 
 // The sequence of a message's fields, without their values.
 struct Shape {

@@ -133,7 +133,7 @@ tcptrail_record closed_client() {
 
 TEST_CASE("event: a client that closed first", "[unit]") {
     CHECK(differences(event_of(closed_client()), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "46915d5c9e949aee6cd4197dc86b32cb", "role": "ROLE_CLIENT",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "75023dacc52a000000004d174876e800", "role": "ROLE_CLIENT",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"pid": 1234, "name": "curl", "thread_name": "resolver", "executable": "/usr/bin/curl",
@@ -171,7 +171,7 @@ TEST_CASE("event: a server in a container", "[unit]") {
         "/kubepods/pod1/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     const context::Identity nginx{"/usr/sbin/nginx", path, std::string_view(path).substr(15), 33};
     CHECK(differences(event_of(record, nginx), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "46915d5c9e949aee6cd4197dc86b32cb", "role": "ROLE_SERVER",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "75023dacc52a000000004d174876e800", "role": "ROLE_SERVER",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"pid": 1234, "name": "curl", "executable": "/usr/sbin/nginx", "uid": 33,
@@ -212,7 +212,7 @@ TEST_CASE("event: an attempt that was refused", "[unit]") {
     record.birth.reset_state = 2;
     record.birth.reset_ns = record.birth.opened_ns + 700'000;
     CHECK(differences(event_of(record), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "46915d5c9e949aee6cd4197dc86b32cb", "role": "ROLE_CLIENT",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "75023dacc52a000000004d174876e800", "role": "ROLE_CLIENT",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"pid": 1234, "name": "curl", "executable": "/usr/bin/curl", "uid": 1000,
@@ -238,7 +238,7 @@ TEST_CASE("event: its end was missed", "[unit]") {
     record.flags = TCPTRAIL_RECORD_END_MISSED;
     record.socket = {};
     CHECK(differences(event_of(record), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "46915d5c9e949aee6cd4197dc86b32cb", "role": "ROLE_CLIENT",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "75023dacc52a000000004d174876e800", "role": "ROLE_CLIENT",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"pid": 1234, "name": "curl", "executable": "/usr/bin/curl", "uid": 1000,
@@ -263,7 +263,7 @@ TEST_CASE("event: its birth was missed", "[unit]") {
     record.socket.bytes_received = 1;
     // Whose it is, the socket's cgroup still says.
     CHECK(differences(event_of(record, {"", "/system.slice/db.service", "", {}}), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "97793bf5fae10e00a880a83e5880d3cd",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "75023dacc52a000000004d0000000000",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"cgroup_path": "/system.slice/db.service"},
@@ -301,7 +301,7 @@ TEST_CASE("event: it began before the capture", "[unit]") {
     record.socket.bytes_acked = 101;
     record.socket.bytes_received = 50;
     CHECK(differences(event_of(record, {"", "", "", {}}), R"({
-        "kind": "EVENT_KIND_CLOSED", "connection_id": "97793bf5fae10e00a880a83e5880d3cd", "role": "ROLE_CLIENT",
+        "kind": "EVENT_KIND_CLOSED", "connection_id": "75023dacc52a000000004d0000000000", "role": "ROLE_CLIENT",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
         "process": {"pid": 1234, "name": "curl", "source": "OWNER_SOURCE_SCAN"},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/spool/columns.h"
 
+#include <functional>
 #include <random>
 
 #include "agent/encode/event.h"
@@ -26,8 +27,8 @@ Message event(std::mt19937_64& random, uint64_t sequence) {
     const uint64_t opened = established - 30'000 - below(100'000);
     event.set_emitted_unix_nanos(ended + 40'000'000 - below(1'000'000));
     event.set_kind(v1::EVENT_KIND_CLOSED);
-    for (int i = 0; i < 32; i++)
-        event.mutable_connection_id()->push_back("0123456789abcdef"[below(16)]);
+    event.set_connection_id(encode::connection_id(0x0123456789ab, 4096 * below(2) + sequence,
+                                                  opened - 1'700'000'000'000'000'000));
     event.set_role(client ? v1::ROLE_CLIENT : v1::ROLE_SERVER);
     event.set_local_address("192.0.2.1");
     event.set_local_port(client ? 32768 + static_cast<uint32_t>(below(28000)) : 443);
@@ -83,6 +84,37 @@ TEST_CASE("events in columns take half of what they take one after the other") {
     REQUIRE_FALSE(packed.empty());
     CHECK(unpacked(packed) == plain);
     CHECK(packed.size() < Compressor(dense_level).pack(plain).size() * 6 / 10);
+}
+
+TEST_CASE("the ids of a boot's connections take next to nothing in columns, and others what they are") {
+    const auto with_ids = [](const std::function<std::string(v1::ConnectionEvent&)>& id) {
+        auto list = events(2000);
+        for (Message& message : list) {
+            v1::ConnectionEvent event;
+            REQUIRE(event.ParseFromString(message.value));
+            event.set_connection_id(id(event));
+            message = encode::to_message(event);
+        }
+        return list;
+    };
+    const auto packed_size = [](const std::vector<Message>& list) {
+        const std::string packed = pack_columns(plain_of(list));
+        REQUIRE_FALSE(packed.empty());
+        CHECK(unpacked(packed) == plain_of(list));
+        return packed.size();
+    };
+    const size_t none = packed_size(with_ids([](auto&) { return std::string(); }));
+    CHECK(packed_size(events(2000)) < none + 2000 * 3);
+    std::mt19937_64 random(3);
+    const auto any = [&random](const char* digits, size_t length) {
+        std::string text;
+        while (text.size() < length)
+            text.push_back(digits[random() % 16]);
+        return text;
+    };
+    CHECK(packed_size(with_ids([&](auto&) { return any("0123456789abcdef", 32); })) > none + 2000 * 15);
+    CHECK(packed_size(with_ids([&](auto&) { return any("0123456789ABCDEF", 32); })) > none + 2000 * 15);
+    CHECK(packed_size(with_ids([&](auto&) { return any("0123456789abcdeg", random() % 40); })) > none);
 }
 
 TEST_CASE("columns give back messages of any kind among the events") {
