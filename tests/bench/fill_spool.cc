@@ -146,6 +146,7 @@ void fill(const Options& options) {
     spool::Options settings;
     settings.directory = options.into;
     settings.max_bytes = options.max_bytes;
+    settings.live_first = false;  // as it is half a second after the network has gone
     auto spool = checked(spool::Spool::open(settings));
     Another another(options);
     std::vector<Message> messages;
