@@ -39,7 +39,7 @@ bool recognize(std::string_view value, std::vector<Shape>& shapes, std::map<std:
     return false;
 }
 
-void pack(std::string_view plain, Parts& parts) {
+void pack(std::string_view plain, Choices& choices, Parts& parts) {
     Reader reader(plain);
     reader.byte();
     Paths paths;
@@ -88,6 +88,7 @@ void pack(std::string_view plain, Parts& parts) {
         const Shape& shape = shapes[number];
         const auto& mine = by_shape[number];
         if (mine.empty()) continue;
+        const std::vector<Predictor>& predictors = choices.of(mine, shape);
         for (size_t leaf = 0; leaf < shape.leaves.size(); leaf++) {
             if (shape.leaves[leaf].wire != varint) {
                 std::vector<std::string_view> texts;
@@ -96,7 +97,7 @@ void pack(std::string_view plain, Parts& parts) {
                 put_texts(parts, texts);
                 continue;
             }
-            const Predictor predictor = choose(mine, shape, leaf);
+            const Predictor predictor = predictors[leaf];
             parts.meta.push_back(static_cast<char>(predictor.kind));
             parts.meta.push_back(static_cast<char>(predictor.first));
             parts.meta.push_back(static_cast<char>(predictor.second));
@@ -196,9 +197,12 @@ std::vector<char> unpack(std::string_view packed) {
 
 }  // namespace
 
-std::string pack_columns(std::string_view plain) try {
+ColumnPacker::ColumnPacker() : choices_(std::make_unique<Choices>()) {}
+ColumnPacker::~ColumnPacker() = default;
+
+std::string ColumnPacker::pack(std::string_view plain) try {
     Parts parts;
-    pack(plain, parts);
+    spool::pack(plain, *choices_, parts);
     std::string packed = parts.take();
     const std::vector<char> back = unpack(packed);
     if (packed.size() >= plain.size() || !std::ranges::equal(back, plain)) return {};

@@ -4,6 +4,7 @@
 // likely to be. Compresses events to half of what a general compressor does with them one after the other.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,9 +14,25 @@
 
 namespace tcptrail::spool {
 
-// `plain` is a plain payload. Empty: it cannot be packed so, or not into less. What is returned unpacks to
-// the same bytes: that has been tried.
-std::string pack_columns(std::string_view plain);
+namespace columns {
+class Choices;
+}
+
+// Belongs to one thread. What it has found to predict numbers by it goes on with for some payloads.
+class ColumnPacker {
+public:
+    ColumnPacker();
+    ~ColumnPacker();
+    ColumnPacker(const ColumnPacker&) = delete;
+    ColumnPacker& operator=(const ColumnPacker&) = delete;
+
+    // `plain` is a plain payload. Empty: it cannot be packed so, or not into less. What is returned unpacks
+    // to the same bytes: that has been tried.
+    std::string pack(std::string_view plain);
+
+private:
+    std::unique_ptr<columns::Choices> choices_;
+};
 
 // Takes any bytes.
 Result<std::vector<char>> unpack_columns(std::span<const char> packed);

@@ -30,6 +30,9 @@ double cost(std::vector<uint64_t>& differences) {
     return std::min(magnitude, spread);
 }
 
+constexpr size_t max_remembered = 1000;  // shapes
+constexpr int most_uses = 16;
+
 std::vector<Predictor> candidates(const Event& event, const Shape& shape, size_t leaf) {
     std::vector<Predictor> all = {{Predictor::previous}, {}};
     std::vector<uint8_t> times;
@@ -50,8 +53,7 @@ std::vector<Predictor> candidates(const Event& event, const Shape& shape, size_t
     return all;
 }
 
-}  // namespace
-
+// The one that leaves the least of this leaf's numbers.
 Predictor choose(const std::vector<const Event*>& events, const Shape& shape, size_t leaf) {
     std::vector<uint64_t> differences;
     const auto cost_of = [&](Predictor predictor, size_t sample) {
@@ -74,6 +76,18 @@ Predictor choose(const std::vector<const Event*>& events, const Shape& shape, si
     for (auto& [bits, predictor] : judged)
         bits = cost_of(predictor, many);
     return std::ranges::min_element(judged, {}, &std::pair<double, Predictor>::first)->second;
+}
+
+}  // namespace
+
+const std::vector<Predictor>& Choices::of(const std::vector<const Event*>& events, const Shape& shape) {
+    if (by_tokens_.size() >= max_remembered) by_tokens_.clear();
+    Choice& choice = by_tokens_[shape.tokens];
+    if (choice.uses++ % most_uses != 0 && events.size() < 4 * choice.events) return choice.predictors;
+    choice = {std::vector<Predictor>(shape.leaves.size()), events.size(), 1};
+    for (size_t leaf = 0; leaf < shape.leaves.size(); leaf++)
+        if (shape.leaves[leaf].wire == varint) choice.predictors[leaf] = choose(events, shape, leaf);
+    return choice.predictors;
 }
 
 }  // namespace tcptrail::spool::columns

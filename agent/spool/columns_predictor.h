@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "agent/spool/columns_shape.h"
@@ -50,7 +52,20 @@ struct Event {
     std::vector<uint64_t> before;  // by leaf: the last number of the same path
 };
 
-// The one that leaves the least of this leaf's numbers, by a sample of the events; there is one at least.
-Predictor choose(const std::vector<const Event*>& events, const Shape& shape, size_t leaf);
+// What predicts the numbers of each leaf best, by a sample of the events. To find it takes longer than all
+// else, so it is remembered for a shape, and found anew now and then.
+class Choices {
+public:
+    // `events` have this shape; there is one at least. By leaf; valid until the next call.
+    const std::vector<Predictor>& of(const std::vector<const Event*>& events, const Shape& shape);
+
+private:
+    struct Choice {
+        std::vector<Predictor> predictors;
+        size_t events = 0;  // that it was made by
+        int uses = 0;
+    };
+    std::map<std::string, Choice> by_tokens_;
+};
 
 }  // namespace tcptrail::spool::columns

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "agent/spool/batch.h"
-#include "agent/spool/columns.h"
 
 namespace tcptrail::spool {
 namespace {
@@ -31,7 +30,7 @@ std::string Compressor::pack(std::string plain) {
 }
 
 std::string Compressor::pack_densely(std::string plain) {
-    std::string columns = pack_columns(plain);
+    std::string columns = columns_.pack(plain);
     if (columns.empty()) return pack(std::move(plain));
     columns.insert(columns.begin(), columns_payload);
     return columns;

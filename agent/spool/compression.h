@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/spool/columns.h"
 
 namespace tcptrail::spool {
 
@@ -34,6 +35,7 @@ private:
         void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
     };
     std::unique_ptr<ZSTD_CCtx, Free> context_;
+    ColumnPacker columns_;
     std::string packed_;
 };
 

@@ -70,6 +70,10 @@ std::vector<Message> events(int count) {
     return list;
 }
 
+std::string pack_columns(const std::string& plain) {
+    return ColumnPacker().pack(plain);
+}
+
 std::string unpacked(const std::string& packed) {
     auto plain = unpack_columns(packed);
     REQUIRE(plain);
@@ -84,6 +88,27 @@ TEST_CASE("events in columns take half of what they take one after the other") {
     REQUIRE_FALSE(packed.empty());
     CHECK(unpacked(packed) == plain);
     CHECK(packed.size() < Compressor(dense_level).pack(plain).size() * 6 / 10);
+}
+
+TEST_CASE("what one payload was packed by does for the next, and for others too") {
+    std::mt19937_64 random(8);
+    ColumnPacker packer;
+    const auto ordinary = plain_of(events(2000));
+    const size_t alone = packer.pack(ordinary).size();
+    for (int i = 0; i < 20; i++) {
+        // Of the same shapes, with other numbers.
+        auto list = events(200);
+        for (Message& message : list) {
+            v1::ConnectionEvent event;
+            REQUIRE(event.ParseFromString(message.value));
+            event.set_rtt_us(static_cast<uint32_t>(random()) | 1);
+            event.set_ended_unix_nanos(random() | 1);
+            message = encode::to_message(event);
+        }
+        const std::string plain = plain_of(list);
+        CHECK(unpacked(packer.pack(plain)) == plain);
+        CHECK(packer.pack(ordinary).size() < alone + alone / 20);
+    }
 }
 
 TEST_CASE("the ids of a boot's connections take next to nothing in columns, and others what they are") {
