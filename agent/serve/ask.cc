@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <array>
@@ -29,15 +30,18 @@ Result<std::string> ask(const std::string& path, std::chrono::milliseconds timeo
     if (path.size() >= sizeof address.sun_path)
         return fail(path + " is too long for the name of a socket", ExitCode::usage);
     path.copy(address.sun_path, path.size());
-    const Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    const auto until = monotonic_nanos() + static_cast<uint64_t>(std::chrono::nanoseconds(timeout).count());
+    const Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (!fd.valid()) return fail_errno("a socket", errno);
-    // EAGAIN: those who came before wait, too, for an agent that does not answer.
+    // So long connect() waits in a queue that is full. EAGAIN: the agent has taken nobody out of it.
+    const timeval most{timeout.count() / 1000, timeout.count() % 1000 * 1000};
+    if (setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most) != 0)
+        return fail_errno("a socket", errno);
     if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
         return errno == EAGAIN ? fail("the agent at " + path + " does not answer") : nobody(path, errno);
 
     std::string text;
     std::array<char, 1 << 16> buffer{};
-    const auto until = monotonic_nanos() + static_cast<uint64_t>(std::chrono::nanoseconds(timeout).count());
     for (;;) {
         const uint64_t now = monotonic_nanos();
         pollfd waiting{fd.get(), POLLIN, 0};

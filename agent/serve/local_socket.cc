@@ -38,6 +38,13 @@ Result<Fd> take_lock(const std::string& path) {
     return fail_errno(name, errno);
 }
 
+// Whether a program serves there that does not know the lock. What was left behind refuses.
+bool is_served(const sockaddr_un& address) {
+    const Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+           errno != ECONNREFUSED;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<LocalSocket>> LocalSocket::open(const std::string& path, Answer answer) {
@@ -61,6 +68,7 @@ Result<> LocalSocket::bind_and_listen() {
     struct stat status{};
     if (lstat(path_.c_str(), &status) == 0) {
         if (!S_ISSOCK(status.st_mode)) return fail(path_ + " is no socket");
+        if (is_served(address)) return fail(path_ + " is another program's, which runs");
         if (unlink(path_.c_str()) != 0) return fail_errno(path_, errno);
     }
     Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
