@@ -29,7 +29,7 @@ std::string brokers() {
     return "127.0.0.1:" + environment("KAFKA_PORT", "9092");
 }
 
-Setting::Setting() {
+Setting::Setting(const std::string& servers) : servers_(servers) {
     static int number = 0;
     name_ = "test-" + std::to_string(getpid()) + "-" + std::to_string(++number);
 }
@@ -51,7 +51,7 @@ Finished Setting::status(const std::string& form) const {
 }
 
 Finished Setting::topics(const std::string& verb) const {
-    return run(with_topics({built("tcptrail"), "topics", verb, "--brokers", brokers()}));
+    return run(with_topics({built("tcptrail"), "topics", verb, "--brokers", servers_}));
 }
 
 void Setting::create_topics() const {
@@ -61,13 +61,13 @@ void Setting::create_topics() const {
 }
 
 Finished Setting::consume() const {
-    return run({built("tcptrail"), "consume", "--brokers", brokers(), "--topic", topic(), "--from",
+    return run({built("tcptrail"), "consume", "--brokers", servers_, "--topic", topic(), "--from",
                 "beginning", "--verify", "-o", "jsonl"},
                seconds(120));
 }
 
 std::vector<nlohmann::json> Setting::reports() const {
-    const Finished consumed = run({built("tcptrail"), "consume", "--brokers", brokers(), "--topic",
+    const Finished consumed = run({built("tcptrail"), "consume", "--brokers", servers_, "--topic",
                                    name_ + ".agents", "--from", "beginning", "--verify", "-o", "jsonl"},
                                   seconds(60));
     INFO(consumed.errors);
@@ -80,7 +80,7 @@ std::vector<nlohmann::json> Setting::reports() const {
 }
 
 uint64_t Setting::delivered() const {
-    const Finished plain = run({built("tests/kafka/plain_consumer"), brokers(), topic()});
+    const Finished plain = run({built("tests/kafka/plain_consumer"), servers_, topic()});
     std::istringstream lines(plain.output);
     for (std::string kind, count; lines >> kind >> count;) {
         if (kind == "EVENT_KIND_CLOSED") return std::stoull(count);

@@ -32,7 +32,8 @@ struct Verdict {
 // One test's topics and spool, and the commands that use them.
 class Setting {
 public:
-    Setting();
+    // `servers`: the brokers that have the topics.
+    explicit Setting(const std::string& servers = brokers());
 
     const std::string& name() const { return name_; }
     std::string topic() const { return name_ + ".connections"; }
@@ -64,6 +65,7 @@ private:
 
     Folder folder_;
     std::string name_;
+    std::string servers_;
 };
 
 Verdict verdict_of(const Finished& consumed);
