@@ -31,27 +31,30 @@ void enter_private_network() {
     system_command({"ip", "link", "set", "lo", "up"});
 }
 
-Broker::Broker() {
+Broker::Broker(const std::string& name, uint16_t port)
+    : folder_(std::filesystem::absolute(built("faults/" + name))), port_(port) {
     enter_private_network();
-    folder_ = std::filesystem::absolute(built("faults/kafka"));
-    setenv("KAFKA_DIR", folder_.c_str(), 1);
     unsetenv("KAFKA_PORT");
     // One that a killed test program has left, in another network.
-    system_command({"tests/kafka/broker", "down"});
+    stop();
     std::filesystem::remove_all(folder_ + "/data");
     std::filesystem::remove(folder_ + "/more.properties");
-    start();
 }
 
 Broker::~Broker() {
-    (void)run({"tests/kafka/broker", "down"});
+    (void)run(script("down"));
 }
 
 Broker& Broker::shared() {
-    static Broker broker;
+    static Broker broker("kafka", 9092);
     if (!broker.runs()) broker.start();
     broker.thaw();
     return broker;
+}
+
+std::vector<std::string> Broker::script(const std::string& verb) const {
+    return {"/usr/bin/env", "KAFKA_DIR=" + folder_, "KAFKA_PORT=" + std::to_string(port_),
+            "tests/kafka/broker", verb};
 }
 
 pid_t Broker::pid() const {
@@ -65,13 +68,13 @@ bool Broker::runs() const {
 }
 
 void Broker::start() {
-    const Finished up = run({"tests/kafka/broker", "up"}, seconds(120));
+    const Finished up = run(script("up"), seconds(120));
     INFO(up.output << up.errors);
     REQUIRE(up.status == 0);
 }
 
 void Broker::stop() {
-    const Finished down = run({"tests/kafka/broker", "down"}, seconds(60));
+    const Finished down = run(script("down"), seconds(60));
     INFO(down.output << down.errors);
     REQUIRE(down.status == 0);
 }

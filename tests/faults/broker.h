@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A real Apache Kafka that a test may do anything to: it belongs to this program alone.
+// A real Apache Kafka that a test may do anything to: it belongs to this program alone. One node of its own,
+// or one of a cluster.
 #pragma once
 
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -24,12 +26,16 @@ inline constexpr const char* nobody_answers = "127.0.0.1:1";
 // Runs a program of the system, by its name, and REQUIREs that it succeeds.
 void system_command(const std::vector<std::string>& words);
 
-// Members REQUIRE that what they do succeeds. Files are in $BUILD/faults/kafka.
+// Members REQUIRE that what they do succeeds. It listens in the private network, on 127.0.0.1.
 class Broker {
 public:
-    // In the private network, on 127.0.0.1:9092. Started with empty storage by the first call, and stopped
+    // On port 9092, files in $BUILD/faults/kafka. Started with empty storage by the first call, and stopped
     // when this program ends. Runs, thawed, when it is returned.
     static Broker& shared();
+
+    // Has empty storage and does not run yet. Files are in $BUILD/faults/`name`; the controller listens on
+    // the port after `port`.
+    Broker(const std::string& name, uint16_t port);
     ~Broker();
     Broker(const Broker&) = delete;
     Broker& operator=(const Broker&) = delete;
@@ -41,6 +47,9 @@ public:
     void thaw();
     bool runs() const;
 
+    // The command line of tests/kafka/broker for this one.
+    std::vector<std::string> script(const std::string& verb) const;
+
     // Lines of server.properties that come after the script's own, from the next start on.
     void configure(const std::string& lines) const;
 
@@ -48,10 +57,10 @@ public:
     void tool(const std::string& name, const std::vector<std::string>& arguments) const;
 
 private:
-    Broker();
     pid_t pid() const;
 
     std::string folder_;
+    uint16_t port_;
 };
 
 // A way to the broker on which each byte takes so long, in either direction. The broker is started anew with
