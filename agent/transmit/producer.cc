@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <span>
 #include <utility>
 
 #include "agent/transmit/framing.h"
@@ -30,6 +32,16 @@ uint32_t configured_batch_bytes(const rd_kafka_conf_t* conf) {
     if (rd_kafka_conf_get(conf, "batch.size", text, &size) == RD_KAFKA_CONF_OK)
         std::from_chars(text, text + sizeof(text), value);
     return value;
+}
+
+// Where a broker is away it has no replica in sync, and where too few are left nothing is acknowledged.
+std::string shortage_of(const rd_kafka_metadata_topic& topic) {
+    const std::span partitions(topic.partitions, static_cast<size_t>(topic.partition_cnt));
+    const auto worst = std::ranges::max_element(
+        partitions, {}, [](const rd_kafka_metadata_partition& p) { return p.replica_cnt - p.isr_cnt; });
+    if (worst == partitions.end() || worst->isr_cnt >= worst->replica_cnt) return {};
+    return fmt::format("partition {} of {} has {} of {} replicas in sync", worst->id, topic.topic,
+                       worst->isr_cnt, worst->replica_cnt);
 }
 
 }  // namespace
@@ -139,13 +151,14 @@ rd_kafka_resp_err_t Producer::send(const spool::MessageView& message, void* tag)
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-rd_kafka_resp_err_t Producer::probe(Topic topic, int timeout_ms) {
+Producer::TopicState Producer::probe(Topic topic, int timeout_ms) {
     const rd_kafka_metadata_t* raw = nullptr;
     const auto error =
         rd_kafka_metadata(client_.get(), 0, topics_[static_cast<size_t>(topic)].get(), &raw, timeout_ms);
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return error;
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return {error, {}};
     MetadataPtr metadata(raw);
-    return metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    if (metadata->topic_cnt != 1) return {RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, {}};
+    return {metadata->topics[0].err, shortage_of(metadata->topics[0])};
 }
 
 rd_kafka_resp_err_t Producer::fatal_error(std::string& reason) const {

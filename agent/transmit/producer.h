@@ -47,7 +47,12 @@ public:
     void poll();
 
     // Asks the brokers about a topic, and has the client learn the answer. Waits up to timeout_ms.
-    rd_kafka_resp_err_t probe(Topic topic, int timeout_ms);
+    struct TopicState {
+        rd_kafka_resp_err_t error;
+        std::string
+            shortage;  // of replicas, in words: of the partition that lacks most; empty: there is none
+    };
+    TopicState probe(Topic topic, int timeout_ms);
 
     // The largest batch in force.
     uint32_t batch_bytes() const { return batch_bytes_; }

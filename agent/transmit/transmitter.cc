@@ -258,7 +258,7 @@ void Transmitter::plan_retry(Trouble trouble) {
 void Transmitter::retry() {
     if (suspect_ && producer_ && !fatal_) {
         // A client that has found a topic missing or forbidden learns only by asking that it no longer is.
-        const auto error = producer_->probe(*suspect_, probe_timeout_ms);
+        const auto error = producer_->probe(*suspect_, probe_timeout_ms).error;
         if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
             board_.failure(explain(error, options_.topics[static_cast<size_t>(*suspect_)], options_.brokers));
             retry_at_.reset();
@@ -313,14 +313,15 @@ void Transmitter::explain_silence() {
     const Window& window =
         windows_[windows_[spool::Lane::live].empty() ? spool::Lane::backlog : spool::Lane::live];
     const Topic topic = Window::message(window.oldest()).topic;
-    const auto error = producer_->probe(topic, probe_timeout_ms);
+    const auto [error, shortage] = producer_->probe(topic, probe_timeout_ms);
     // librdkafka's own errors are negative: no broker has answered.
     if (error < 0) board_.connected = false;
     if (error > 0)
         board_.failure(explain(error, options_.topics[static_cast<size_t>(topic)], options_.brokers));
     else if (!board_.troubled())
         board_.failure(error < 0 ? "the brokers do not answer"
-                                 : "the brokers do not acknowledge what is sent");
+                                 : "the brokers do not acknowledge what is sent" +
+                                       (shortage.empty() ? "" : ": " + shortage + " (min.insync.replicas)"));
 }
 
 // Until there is a report, a batch, a stop, or time to try again.

@@ -157,7 +157,10 @@ TEST_CASE("fault 40: fewer replicas are in sync than there must be", "[.soak][ro
     REQUIRE(eventually(seconds(60), [&] {
         return run.agent().errors().find("Not enough in-sync replicas") != std::string::npos;
     }));
-    pause(seconds(10));
+    // The agent says what is the matter.
+    CHECK(eventually(seconds(30), [&] {
+        return run.agent().errors().find("has 1 of 3 replicas in sync") != std::string::npos;
+    }));
     two.back();
     run.wait_in_sync();
     run.finish();
