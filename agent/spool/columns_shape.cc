@@ -26,7 +26,8 @@ bool is_id(std::string_view text) {
 void split_id(std::string_view text, std::vector<Value>& values) {
     for (const size_t digits : id_digits) {
         uint64_t number = 0;
-        std::from_chars(text.data(), text.data() + digits, number, 16);
+        const std::string_view part = text.substr(0, digits);
+        std::from_chars(part.data(), part.data() + part.size(), number, 16);
         values.push_back({number, {}});
         text.remove_prefix(digits);
     }
