@@ -115,7 +115,8 @@ Result<> Checkpointer::compact() {
 }
 
 Result<> Checkpointer::check(SqlResult<> done, const char* what) {
-    if (done) return {};
+    // A header of the log that the appender is writing cannot be read, nor locked to look again: next time.
+    if (done || done.error().busy()) return {};
     if ((done.error().corrupt() || done.error().sync_failed()) && shared_->generation == generation_)
         shared_->corrupt = true;
     return done.error().within(std::string(what) + " " + shared_->path);
