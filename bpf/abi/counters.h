@@ -34,5 +34,7 @@ enum tcptrail_counter {
 };
 
 #define TCPTRAIL_MAX_COUNTERS 64
+/* The last place is no count: see emit_note_end(). */
+#define TCPTRAIL_LAST_END (TCPTRAIL_MAX_COUNTERS - 1)
 
 #endif

@@ -12,11 +12,20 @@
 
 #include "bpf/lib/emit.bpf.h"
 
-/* A socket's address is taken again while its birth is still there: its end was seen by no hook. */
-static __always_inline void state_clear_stale(__u64 key, __u64 now) {
+/* After an end that no hook saw no socket is born this soon at the same address with the same cookie. */
+#define STATE_SAME_BIRTH_NS 1000000ull
+
+/*
+ * A socket's address is taken again while its birth is still there: its end was seen by no hook. Unless it is
+ * this very birth, which the programs of another generation have stored: see emit_note_end(). True: it is.
+ */
+static __always_inline bool state_clear_stale(__u64 key, const struct tcptrail_birth* birth, __u64 now) {
     struct tcptrail_birth* stale = bpf_map_lookup_elem(&connections, &key);
 
-    if (stale) emit_end_missed(key, stale, now);
+    if (!stale) return false;
+    if (stale->cookie == birth->cookie && now - stale->opened_ns < STATE_SAME_BIRTH_NS) return true;
+    emit_end_missed(key, stale, stale->cookie, now);
+    return false;
 }
 
 static __always_inline void state_insert(__u64 key, const struct tcptrail_birth* birth, __u32 counter,
@@ -25,7 +34,7 @@ static __always_inline void state_insert(__u64 key, const struct tcptrail_birth*
     long error = bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
 
     if (error == -EEXIST) {
-        state_clear_stale(key, now);
+        if (state_clear_stale(key, birth, now)) return;
         error = bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
     }
     count(error ? TCPTRAIL_BIRTHS_NOT_STORED : counter);
@@ -166,6 +175,7 @@ static __always_inline void state_close(struct sock* sk, const struct tcp_sock* 
     bool given_up = false;
 
     state_remember_failure(sk, from);
+    if (birth && birth->flags & TCPTRAIL_BIRTH_ENDING) return; /* seen by two generations */
     if (!birth) {
         emit_end_without_birth(sk, tp, from, now);
         return;
@@ -201,7 +211,7 @@ static __always_inline void state_step(struct sock* sk, const struct tcp_sock* t
     struct tcptrail_birth* birth = store_find(sk);
     __u64 now;
 
-    if (!birth) return;
+    if (!birth || birth->state == to) return; /* seen by two generations */
     state_take_cookie(birth, sk);
     now = bpf_ktime_get_boot_ns();
     if (birth->state != from) birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;

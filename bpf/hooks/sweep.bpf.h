@@ -18,15 +18,22 @@
 #define SWEEP_ENDING_NS 1000000000ull
 #define SWEEP_YOUNG_NS 120000000000ull
 
-static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth* birth, __u64 now) {
+/* The cookie that a birth has at this moment. */
+static __always_inline __u64 sweep_cookie(const struct tcptrail_birth* birth) {
+    return *(const volatile __u64*)&birth->cookie;
+}
+
+/* Whether the socket of the birth, which had this cookie before, is gone. */
+static __always_inline bool sweep_seems_gone(__u64 key, const struct tcptrail_birth* birth, __u64 born,
+                                             __u64 now) {
     struct sock* sk = (struct sock*)key;
     __u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
     __u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
 
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) return now - birth->reset_ns > SWEEP_ENDING_NS;
     /* A child takes its cookie at its first change; with Fast Open that can take a while. */
-    if (!birth->cookie) return state == TCP_CLOSE || now - birth->opened_ns > SWEEP_YOUNG_NS;
-    if (cookie != birth->cookie) return true;
+    if (!born) return state == TCP_CLOSE || now - birth->opened_ns > SWEEP_YOUNG_NS;
+    if (cookie != born) return true;
     if (birth->flags & TCPTRAIL_BIRTH_TAKEN_OVER) return state == TCP_CLOSE;
     return state == TCP_CLOSE && now - birth->opened_ns > SWEEP_BIRTH_NS;
 }
@@ -41,15 +48,30 @@ static __always_inline void sweep_fill_open(struct tcptrail_open* open, const st
     open->role = birth->role;
 }
 
+/*
+ * The end may come right now, and the next socket be born at the same address, and its birth lie in the place
+ * of this one: then the birth's cookie and the socket's are of two sockets, though each is what it should be.
+ * So it is gone only if the map has still the birth that was looked at first.
+ */
+static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth* birth, __u64 born,
+                                          __u64 now) {
+    const struct tcptrail_birth* again;
+
+    if (!sweep_seems_gone(key, birth, born, now)) return false;
+    again = bpf_map_lookup_elem(&connections, &key);
+    return again && sweep_cookie(again) == born && sweep_seems_gone(key, again, born, now);
+}
+
 /* True: it is open. */
 static __always_inline bool sweep_birth(__u64 key, struct tcptrail_birth* birth) {
-    __u64 now = bpf_ktime_get_boot_ns();
+    __u64 now = bpf_ktime_get_boot_ns(), born = sweep_cookie(birth);
 
-    if (sweep_is_gone(key, birth, now)) {
-        emit_end_missed(key, birth, now);
+    if (sweep_is_gone(key, birth, born, now)) {
+        emit_end_missed(key, birth, born, now);
         return false;
     }
-    birth->flags &= ~TCPTRAIL_BIRTH_TAKEN_OVER; /* its end is still to come */
+    /* Its end is still to come. What a hook may write at the same time is written only where it must be. */
+    if (birth->flags & TCPTRAIL_BIRTH_TAKEN_OVER) birth->flags &= ~TCPTRAIL_BIRTH_TAKEN_OVER;
     return true;
 }
 

@@ -45,6 +45,24 @@ static __always_inline void emit_lost(const struct tcptrail_untold_key* facts,
 }
 
 /*
+ * An event in which the generation changes is seen by the programs of both: one after the other, on the same
+ * CPU. Who tells an end says so, in a place that both have, and the second one finds no birth and this note.
+ */
+static __always_inline void emit_note_end(__u64 cookie) {
+    __u32 place = TCPTRAIL_LAST_END;
+    __u64* last = bpf_map_lookup_elem(&counters, &place);
+
+    if (last) *last = cookie << 16 | (config.generation & 0xffff);
+}
+
+static __always_inline bool emit_is_told(__u64 cookie) {
+    __u32 place = TCPTRAIL_LAST_END;
+    __u64* last = bpf_map_lookup_elem(&counters, &place);
+
+    return last && (*last & 0xffff) != (config.generation & 0xffff) && *last >> 16 == cookie << 16 >> 16;
+}
+
+/*
  * The end of a connection whose birth is in the map. The record is filled before the birth is
  * deleted: the map reuses the memory at once.
  */
@@ -52,6 +70,7 @@ static __always_inline void emit_end(const struct sock* sk, const struct tcp_soc
                                      struct tcptrail_birth* birth, __u32 flags, __u64 now) {
     __u64 key = (__u64)sk;
 
+    emit_note_end(birth->cookie);
     if (birth->flags & TCPTRAIL_BIRTH_IGNORED) {
         if (!bpf_map_delete_elem(&connections, &key)) count(TCPTRAIL_IGNORED);
         return;
@@ -102,8 +121,11 @@ static __always_inline void emit_opened(const struct sock* sk, const struct tcp_
 /* The end of a connection of which no birth is known. */
 static __always_inline void emit_end_without_birth(struct sock* sk, const struct tcp_sock* tp,
                                                    __u8 last_state, __u64 now) {
+    struct tcptrail_record* record;
+
+    if (emit_is_told(bpf_get_socket_cookie(sk))) return;
     count(TCPTRAIL_ENDS_WITHOUT_BIRTH);
-    struct tcptrail_record* record = emit_reserve();
+    record = emit_reserve();
     if (!record) {
         struct tcptrail_untold_key facts = {.state = last_state,
                                             .flags = read_socket_flags(sk, tp) & UNTOLD_FLAGS};
@@ -148,11 +170,12 @@ static __always_inline void emit_attempt(const struct tcptrail_birth* birth, __u
 }
 
 /*
- * A birth whose socket is gone without an end that anybody saw. Tells what is known of it. `record` is
- * compared with NULL once only: the verifier of Linux 6.1 takes a second comparison for open and
+ * A birth, of this cookie, whose socket is gone without an end that anybody saw. Tells what is known of it.
+ * `record` is compared with NULL once only: the verifier of Linux 6.1 takes a second comparison for open and
  * finds a record that is never released.
  */
-static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_birth* birth, __u64 now) {
+static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_birth* birth, __u64 cookie,
+                                            __u64 now) {
     struct tcptrail_record* record;
 
     if (birth->flags & (TCPTRAIL_BIRTH_IGNORED | TCPTRAIL_BIRTH_TAKEN_OVER)) {
@@ -178,7 +201,8 @@ static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_bir
     record->ended_ns = now;
     __builtin_memcpy(&record->birth, birth, sizeof(*birth));
     __builtin_memset(&record->socket, 0, sizeof(record->socket));
-    if (bpf_map_delete_elem(&connections, &key)) {
+    /* What was copied may be of the next one in its place. */
+    if (record->birth.cookie != cookie || bpf_map_delete_elem(&connections, &key)) {
         bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
         return;
     }
