@@ -59,9 +59,7 @@ Result<> Capture::attach() {
     if (pin_problem_.empty()) pin_problem_ = programs_->pin_problem();
     if (auto opened = open_own_ring(); !opened) return opened;
     // Births whose end was seen by nobody make room for sockets at the same addresses.
-    if (predecessor_)
-        if (auto swept = programs_->sweep(nullptr); !swept) return swept;
-    return programs_->adopt();
+    return predecessor_ ? adopt() : programs_->adopt();
 }
 
 Result<std::unique_ptr<Capture>> Capture::start(const Options& options, Consumer consumer) {

@@ -379,13 +379,13 @@ Result<> Spool::store() {
     }
     shared_->turn.unlock();
     // A reader that comes upon a header half written takes SQLite's lock for a moment, to look again.
-    if (!written && written.error().busy() && !blocked_for_long()) return {};
-    if (!written) return unavailable(written.error().within("cannot write to the spool " + shared_->path));
-    blocked_since_ns_ = 0;
-    return {};
+    const bool busy = !written && written.error().busy();
+    if (!busy) blocked_since_ns_ = 0;
+    if (written || (busy && !blocked_for_long())) return {};
+    return unavailable(written.error().within("cannot write to the spool " + shared_->path));
 }
 
-// Told where the file is somebody else's.
+// To be asked where the file is somebody else's: whether it has been for longer than a moment.
 bool Spool::blocked_for_long() {
     if (blocked_since_ns_ == 0) blocked_since_ns_ = monotonic_nanos();
     return monotonic_nanos() - blocked_since_ns_ > longest_turn_ns;

@@ -23,7 +23,9 @@ static __always_inline bool state_clear_stale(__u64 key, const struct tcptrail_b
     struct tcptrail_birth* stale = bpf_map_lookup_elem(&connections, &key);
 
     if (!stale) return false;
-    if (stale->cookie == birth->cookie && now - stale->opened_ns < STATE_SAME_BIRTH_NS) return true;
+    if (stale->cookie == birth->cookie && stale->state == birth->state &&
+        now - stale->opened_ns < STATE_SAME_BIRTH_NS)
+        return true;
     emit_end_missed(key, stale, stale->cookie, now);
     return false;
 }

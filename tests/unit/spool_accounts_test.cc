@@ -124,6 +124,26 @@ TEST_CASE("what memory had no room for is in the accounts of the file") {
     CHECK(balanced(stats));
 }
 
+TEST_CASE("rows that cannot be seen have the file replaced before they are counted as damaged") {
+    TemporaryFolder folder;
+    Open open = open_spool(options_in(folder.path()));
+    for (int i = 0; i < 5; i++)
+        REQUIRE(open.spool->append(messages(i * 10, 10), {}));
+    sqlite3* other = nullptr;
+    REQUIRE(sqlite3_open(folder.file().c_str(), &other) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(other, "DELETE FROM batch WHERE id = 3", nullptr, nullptr, nullptr) == SQLITE_OK);
+    sqlite3_close(other);
+    CHECK(drain(open).size() == 40);
+    for (int i = 0; i < 3; i++)
+        (void)open.spool->maintain();
+    const auto stats = open.spool->stats();
+    CHECK(stats.files_set_aside == 1);
+    CHECK(stats.released == 40);
+    CHECK(stats.damaged == 10);
+    CHECK(stats.held == 0);
+    CHECK(balanced(stats));
+}
+
 TEST_CASE("a spool of format 1 becomes one of format 2") {
     TemporaryFolder folder;
     make_format_1(folder.file());
