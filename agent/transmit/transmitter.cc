@@ -318,10 +318,11 @@ void Transmitter::explain_silence() {
     if (error < 0) board_.connected = false;
     if (error > 0)
         board_.failure(explain(error, options_.topics[static_cast<size_t>(topic)], options_.brokers));
+    else if (!shortage.empty())  // it says more than that the other brokers cannot be reached
+        board_.failure("the brokers do not acknowledge what is sent: " + shortage + " (min.insync.replicas)");
     else if (!board_.troubled())
         board_.failure(error < 0 ? "the brokers do not answer"
-                                 : "the brokers do not acknowledge what is sent" +
-                                       (shortage.empty() ? "" : ": " + shortage + " (min.insync.replicas)"));
+                                 : "the brokers do not acknowledge what is sent");
 }
 
 // Until there is a report, a batch, a stop, or time to try again.
