@@ -67,10 +67,12 @@ Predictor choose(const std::vector<const Event*>& events, const Shape& shape, si
     };
     std::vector<std::pair<double, Predictor>> judged;
     for (const Predictor predictor : candidates(*events[0], shape, leaf)) {
-        judged.emplace_back(cost_of(predictor, few), predictor);
-        if (judged.back().first == 0) break;  // none is better; of equals the first is taken
+        const double bits = cost_of(predictor, few);
+        // The cheapest stands first; of equals the one that was met first.
+        judged.emplace(std::ranges::upper_bound(judged, bits, {}, &std::pair<double, Predictor>::first), bits,
+                       predictor);
+        if (bits == 0) break;  // none is better
     }
-    std::ranges::stable_sort(judged, {}, &std::pair<double, Predictor>::first);
     if (events.size() <= few) return judged[0].second;
     judged.resize(std::min(judged.size(), shortlist));
     for (auto& [bits, predictor] : judged)
