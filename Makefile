@@ -65,8 +65,8 @@ CPPFLAGS += -DXXH_INLINE_ALL
 hardening := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS -fstack-protector-strong -fstack-clash-protection
 # What a sanitizer finds ends the program.
 sanitize := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all)
-# -g: a crash in the field must be readable; it costs no speed.
-CXXFLAGS ?= -O2 -g
+# -g1: a crash in the field must be readable, with functions and lines; it costs no speed.
+CXXFLAGS ?= -O2 -g1
 cxxflags := -std=c++23 $(CXXFLAGS) $(hardening) -fPIE -pthread $(sanitize)
 warnings := -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror)
 # relro, now: the tables of the linker are read-only once the program runs.
@@ -156,6 +156,10 @@ tools := $(patsubst %.cc,$(BUILD)/%,$(wildcard tests/tools/*.cc)) $(BUILD)/tests
 # Catch2 2 is headers only; 3 has a library.
 catch = $(if $(wildcard /usr/include/catch2/catch_all.hpp),-lCatch2)
 
+# They wait more than they work: compiled sooner.
+$(foreach k,unit kernel kafka faults,$(BUILD)/tests/$(k)/%.o): cxxflags += -O1
+$(BUILD)/tests/kafka/plain_consumer.o: cxxflags += -O2
+
 # With the targets of fuzzing, to replay what was found.
 $(BUILD)/tests/unit-test: $(call test_object,unit) $(call test_object,fuzz,-not -name fuzzer.cc) $(BUILD)/tests/kafka/process.o
 $(BUILD)/tests/kernel-test: $(call test_object,kernel) $(BUILD)/tests/kafka/process.o
@@ -195,7 +199,9 @@ test-kafka: tests ## the tests against the real broker
 	@tests/run kafka
 test-faults: tests ## what can go wrong, for real: broker, disk, processes, kernel
 	@tests/run faults
-soak: tests ## the long ones of these
+test-long: tests ## those of them that take long
+	@tests/run long
+soak: tests ## the longest: hours
 	@tests/run soak
 test-upgrade: tests ## from one agent to the next under load, each second one with other records
 	@tests/tools/other_layout $(BUILD)/other-layout/overlay

@@ -42,7 +42,7 @@ Truth truth_of(Process& load) {
 }  // namespace
 
 // The ring has room for a second of records: who waits for the disk loses some.
-TEST_CASE("fault 55: each sync of the disk takes a second", "[faults][root]") {
+TEST_CASE("fault 55: each sync of the disk takes a second", "[.long][root]") {
     Broker::shared();
     const Setting setting;
     setting.create_topics();
@@ -72,7 +72,7 @@ TEST_CASE("fault 55: each sync of the disk takes a second", "[faults][root]") {
     CHECK(most < least + 48 * mebibyte);
 }
 
-TEST_CASE("fault 44, 45: calls of the agent's spool fail, one after the other", "[faults][root]") {
+TEST_CASE("fault 44, 45: calls of the agent's spool fail, one after the other", "[.long][root]") {
     Broker::shared();
     const Setting setting;
     setting.create_topics();

@@ -66,7 +66,7 @@ TEST_CASE("fault 44: the disk is full while it writes, and has room again", "[fa
     CHECK(require_audit(setting, {truth}).lost == 0);
 }
 
-TEST_CASE("fault 44: the disk is full while Kafka is away", "[faults][root]") {
+TEST_CASE("fault 44: the disk is full while Kafka is away", "[.long][root]") {
     Broker& broker = Broker::shared();
     const Setting setting;
     setting.create_topics();
@@ -91,7 +91,7 @@ TEST_CASE("fault 44: the disk is full while Kafka is away", "[faults][root]") {
     CHECK(outcome.lost == outcome.reasons.at("memory_full"));
 }
 
-TEST_CASE("fault 45, 46: the file system gives up: every write and sync fails", "[faults][root]") {
+TEST_CASE("fault 45, 46: the file system gives up: every write and sync fails", "[.long][root]") {
     Broker::shared();
     const Setting setting;
     setting.create_topics();
@@ -201,7 +201,7 @@ TEST_CASE("fault 45, 56: killed while events are delivered from memory", "[fault
     CHECK(missing <= killed);
 }
 
-TEST_CASE("fault 44: a disk that is smaller than the spool may be: the oldest makes room", "[faults][root]") {
+TEST_CASE("fault 44: a disk that is smaller than the spool may be: the oldest makes room", "[.long][root]") {
     const Folder folder;
     const SmallDisk disk(folder.path(), 800);
     // A hundred megabytes until there is less than spool.min_free_bytes.

@@ -141,7 +141,7 @@ TEST_CASE("fault 33: the broker is gone, and its connections do not know", "[fau
     require_nothing_lost(setting, agent, {truth_of(load)});
 }
 
-TEST_CASE("fault 33: half a second to the broker, half a second back", "[faults][root]") {
+TEST_CASE("fault 33: half a second to the broker, half a second back", "[.long][root]") {
     const LongWay way(Broker::shared(), std::chrono::milliseconds(500));
     const Setting setting;
     setting.create_topics();

@@ -136,7 +136,7 @@ void write(const std::filesystem::path& file, const std::string& text) {
 
 }  // namespace
 
-TEST_CASE("fault 34: TLS and SASL that do not fit", "[faults][root]") {
+TEST_CASE("fault 34: TLS and SASL that do not fit", "[.long][root]") {
     Broker& broker = Broker::shared();
     // Not in the test's own folder: the broker needs them until this program ends.
     const std::string pki = std::filesystem::absolute(built("faults/certificates"));

@@ -40,7 +40,7 @@ void forge_submitted(const BpfFs& bpffs) {
 
 }  // namespace
 
-TEST_CASE("status: Kafka does not answer, and answers again", "[faults][root]") {
+TEST_CASE("status: Kafka does not answer, and answers again", "[.long][root]") {
     Broker& broker = Broker::shared();
     const Setting setting;
     setting.create_topics();
