@@ -9,10 +9,12 @@
 #include "bpf/kernel.bpf.h"
 
 /* tcp_sock.total_rto: Linux 6.7 (3868ab0f1925). */
-static __always_inline bool compat_rto_count(const struct tcp_sock* tp, __u32* count) {
-    if (!bpf_core_field_exists(tp->total_rto)) return false;
-    *count = tp->total_rto;
-    return true;
+static __always_inline bool compat_has_rto_count(const struct tcp_sock* tp) {
+    return bpf_core_field_exists(tp->total_rto);
+}
+
+static __always_inline __u32 compat_rto_count(const struct tcp_sock* tp) {
+    return compat_has_rto_count(tp) ? tp->total_rto : 0;
 }
 
 /*

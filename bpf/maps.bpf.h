@@ -31,6 +31,19 @@ struct {
 } connections SEC(".maps");
 
 /*
+ * What few connections have: the first retransmit, or an end by another process than the owner, makes one.
+ * Inserted: lib/store, for hooks/retransmit and hooks/state. Deleted: with the birth. Read: lib/emit,
+ * hooks/walk. Full: told as DETAILS_LOST. Size: set before load from capture.max_connections.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 524288);
+    __type(key, __u64);
+    __type(value, struct tcptrail_details);
+} details SEC(".maps");
+
+/*
  * Who called listen(), by the address of the listening struct sock.
  * Inserted: hooks/state (LISTEN), hooks/scan. Deleted: hooks/state (CLOSE),
  * hooks/walk when the socket is gone. Read: hooks/state at the birth of a child, hooks/walk. Full: its

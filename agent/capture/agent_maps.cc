@@ -2,6 +2,7 @@
 #include "agent/capture/agent_maps.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include <array>
 #include <cerrno>
@@ -23,12 +24,13 @@ std::optional<bpf_map_info> info_of(int map) {
     return info;
 }
 
-bool has_same_name(const bpf_map_info& a, const bpf_map_info& b) {
-    return strcmp(a.name, b.name) == 0;
+bool has_name_of(const bpf_map_info& map, const bpf_map* model) {
+    return strcmp(map.name, bpf_map__name(model)) == 0;
 }
 
-bool has_same_layout(const bpf_map_info& a, const bpf_map_info& b) {
-    return a.type == b.type && a.key_size == b.key_size && a.value_size == b.value_size;
+bool is_like(const bpf_map_info& map, const bpf_map* model) {
+    return has_name_of(map, model) && map.type == static_cast<uint32_t>(bpf_map__type(model)) &&
+           map.key_size == bpf_map__key_size(model) && map.value_size == bpf_map__value_size(model);
 }
 
 enum class Version { none, other, ours };
@@ -43,22 +45,22 @@ Version find_maps(int program, const MapModels& models, AgentMaps& found) {
     if (bpf_obj_get_info_by_fd(program, &info, &length) != 0) return Version::none;
     // The kernel cuts names to 15 characters.
     if (spine.substr(0, sizeof info.name - 1) != info.name) return Version::none;
-    const auto connections = info_of(models.connections), listeners = info_of(models.listeners);
-    if (!connections || !listeners) return Version::none;
     bool has_names = false;
     for (size_t i = 0; i < std::min<size_t>(info.nr_map_ids, most_maps); ++i) {
         Fd map(bpf_map_get_fd_by_id(ids[i]));
         const auto like = map.valid() ? info_of(map.get()) : std::nullopt;
         if (!like) continue;
-        has_names |= has_same_name(*like, *connections);
-        if (has_same_name(*like, *connections) && has_same_layout(*like, *connections))
+        has_names |= has_name_of(*like, models.connections);
+        if (is_like(*like, models.connections))
             found.connections = std::move(map);
+        else if (is_like(*like, models.details))
+            found.details = std::move(map);
         // Its size has the version of the layout (bpf/maps.bpf.h).
-        else if (has_same_name(*like, *listeners) && has_same_layout(*like, *listeners) &&
-                 like->max_entries == listeners->max_entries)
+        else if (is_like(*like, models.listeners) &&
+                 like->max_entries == bpf_map__max_entries(models.listeners))
             found.listeners = std::move(map);
     }
-    if (found.connections.valid() && found.listeners.valid()) return Version::ours;
+    if (found.connections.valid() && found.details.valid() && found.listeners.valid()) return Version::ours;
     return has_names ? Version::other : Version::none;
 }
 

@@ -6,15 +6,17 @@
 #include "agent/base/error.h"
 #include "agent/base/fd.h"
 
+struct bpf_map;
+
 namespace tcptrail::capture {
 
 struct AgentMaps {
-    Fd connections, listeners;
+    Fd connections, details, listeners;
 };
 
-// Descriptors of maps of the same types and sizes as those that are looked for.
+// Maps, not loaded yet, of the same names, types and sizes as those that are looked for.
 struct MapModels {
-    int connections, listeners;
+    const bpf_map *connections, *details, *listeners;
 };
 
 // The maps of the programs that trace this host for another process; of several, those that were loaded

@@ -43,6 +43,13 @@ Result<> for_each(int map, const Translation& translation,
     }
 }
 
+template <class Value>
+Result<> add_missing(int from, int to, const Translation& translation) {
+    return for_each<Value>(from, translation, [&](uint64_t key, const Value& value) {
+        (void)bpf_map_update_elem(to, &key, &value, BPF_NOEXIST);
+    });
+}
+
 }  // namespace
 
 Result<> take_over_births(int from, int to, const Translation& birth,
@@ -67,9 +74,11 @@ Result<> take_over_births(int from, int to, const Translation& birth,
 }
 
 Result<> take_over_listeners(int from, int to, const Translation& listener) {
-    return for_each<tcptrail_listener>(from, listener, [&](uint64_t key, const tcptrail_listener& value) {
-        (void)bpf_map_update_elem(to, &key, &value, BPF_NOEXIST);
-    });
+    return add_missing<tcptrail_listener>(from, to, listener);
+}
+
+Result<> take_over_details(int from, int to, const Translation& details) {
+    return add_missing<tcptrail_details>(from, to, details);
 }
 
 }  // namespace tcptrail::capture

@@ -18,7 +18,8 @@ namespace tcptrail::capture {
 Result<> take_over_births(int from, int to, const Translation& birth,
                           const std::function<void()>& switch_over);
 
-// Descriptors of two maps `listeners`. What is in `to` already stays.
+// Descriptors of two maps `listeners`, or `details`. What is in `to` already stays.
 Result<> take_over_listeners(int from, int to, const Translation& listener);
+Result<> take_over_details(int from, int to, const Translation& details);
 
 }  // namespace tcptrail::capture

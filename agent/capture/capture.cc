@@ -125,15 +125,15 @@ int Capture::wake_fd() const {
 
 void Capture::deliver(std::span<const std::byte> bytes, const Source& source) {
     received.add();
-    tcptrail_record translated;
-    if (source.translation && bytes.size() == source.translation->from_bytes()) {
+    tcptrail_record translated, room;
+    if (source.translation && bytes.size() <= source.translation->from_bytes()) {
         const auto ours = std::as_writable_bytes(std::span(&translated, 1));
         source.translation->apply(bytes, ours);
         translated.version = TCPTRAIL_RECORD_VERSION;
         translated.size = sizeof translated;
         bytes = ours;
     }
-    if (const auto record = decode(bytes))
+    if (const auto record = decode(bytes, room))
         consumer_(**record);
     else
         malformed.add();
@@ -184,8 +184,7 @@ uint64_t Capture::ring_used_bytes() const {
 uint64_t Capture::unread_at_most() const {
     uint64_t records = 0;
     for (const Source& source : sources_)
-        records += source.ring->unread_at_most(source.translation ? source.translation->from_bytes()
-                                                                  : sizeof(tcptrail_record));
+        records += source.ring->unread_at_most();
     return records;
 }
 
@@ -212,7 +211,8 @@ Result<> Capture::progress(std::chrono::nanoseconds untold, const Consumer& cons
         static_cast<uint64_t>(untold.count()),
         [&](std::span<const std::byte> element) {
             walked.add();
-            if (const auto record = decode(element))
+            tcptrail_record room;
+            if (const auto record = decode(element, room))
                 consumer(**record);
             else
                 walked_malformed.add();

@@ -11,8 +11,9 @@
 namespace tcptrail::capture {
 
 // The record in one piece of ring content. Refuses other sizes and versions, and numbers outside of
-// what the ABI allows: what passes can be used without further checks. The result points into `bytes`.
-Result<const tcptrail_record*> decode(std::span<const std::byte> bytes);
+// what the ABI allows: what passes can be used without further checks. The result points into `bytes`, or to
+// `room`, where a lean record is completed.
+Result<const tcptrail_record*> decode(std::span<const std::byte> bytes, tcptrail_record& room);
 
 // The same for what the iterator over the listeners writes.
 Result<const tcptrail_listener_record*> decode_listener(std::span<const std::byte> bytes);

@@ -41,6 +41,7 @@ struct Kept {
 };
 constexpr Kept kept[] = {
     {"connections", &Maps::connections, true},
+    {"details", &Maps::details, true},
     {"listeners", &Maps::listeners, true},
     {"failed_attempts", &Maps::failed_attempts, false},
     {"bind_failures", &Maps::bind_failures, false},
@@ -273,20 +274,27 @@ Result<> Handover::switch_over(tcptrail_bpf& object, const std::vector<PinnedLin
     return done;
 }
 
+// The values of one are of this structure.
+Result<> Handover::take_over_map(const char* name, const bpf_map* own, const char* structure,
+                                 Result<> (*copy)(int, int, const Translation&)) {
+    const Fd old = pins_.map(predecessor_, name);
+    if (is_same_map(old.get(), bpf_map__fd(own))) return {};
+    const auto translation = Translation::make(structure, old_layout_, own_layout_);
+    if (!translation) return std::unexpected(translation.error());
+    return copy(old.get(), bpf_map__fd(own), *translation);
+}
+
 // What is in maps that ours do not continue. A layout that cannot be read costs what is in them: the scan
 // finds the sockets again, without their past.
 Result<> Handover::take_over_maps(tcptrail_bpf& object, const std::function<void()>& switch_over) {
     if (!predecessor_) return {};
-    const Fd listeners = pins_.map(predecessor_, "listeners");
     const Fd connections = pins_.map(predecessor_, "connections");
-    const int own_listeners = bpf_map__fd(object.maps.listeners);
     const int own_connections = bpf_map__fd(object.maps.connections);
-    Result<> done;
-    if (!is_same_map(listeners.get(), own_listeners)) {
-        const auto listener = Translation::make("tcptrail_listener", old_layout_, own_layout_);
-        done = listener ? take_over_listeners(listeners.get(), own_listeners, *listener)
-                        : std::unexpected(listener.error());
-    }
+    Result<> done =
+        take_over_map("listeners", object.maps.listeners, "tcptrail_listener", take_over_listeners);
+    if (auto taken = take_over_map("details", object.maps.details, "tcptrail_details", take_over_details);
+        !taken)
+        done = taken;
     if (is_same_map(connections.get(), own_connections)) return done;
     const auto birth = Translation::make("tcptrail_birth", old_layout_, own_layout_);
     if (!birth) return std::unexpected(birth.error());

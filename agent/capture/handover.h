@@ -95,6 +95,8 @@ private:
     void remember(std::string name, int fd);
     OwnPin* pin_of_link(const std::string& program);  // null: it is not pinned
     Result<> pin_all(tcptrail_bpf& object, const std::vector<PinnedLink>& links);
+    Result<> take_over_map(const char* name, const bpf_map* own, const char* structure,
+                           Result<> (*copy)(int, int, const Translation&));
     Result<> take_over_maps(tcptrail_bpf& object, const std::function<void()>& switch_over);
 
     Pins pins_;

@@ -16,7 +16,8 @@ namespace tcptrail::capture {
 
 namespace {
 
-constexpr std::array structures = {"tcptrail_record", "tcptrail_birth", "tcptrail_listener"};
+constexpr std::array structures = {"tcptrail_record", "tcptrail_birth", "tcptrail_details",
+                                   "tcptrail_listener"};
 
 const btf_type* without_modifiers(const btf& types, uint32_t& id) {
     const btf_type* type = btf__type_by_id(&types, id);
@@ -119,7 +120,9 @@ Result<Translation> Translation::make(std::string_view structure, std::string_vi
 void Translation::apply(std::span<const std::byte> from, std::span<std::byte> to) const {
     std::ranges::fill(to.first(to_bytes_), std::byte{});
     for (const Move& move : moves_)
-        std::memcpy(to.data() + move.to, from.data() + move.from, move.bytes);
+        if (move.from < from.size())
+            std::memcpy(to.data() + move.to, from.data() + move.from,
+                        std::min(move.bytes, from.size() - move.from));
 }
 
 }  // namespace tcptrail::capture

@@ -29,7 +29,7 @@ public:
 
     size_t from_bytes() const { return from_bytes_; }
     size_t to_bytes() const { return to_bytes_; }
-    // Both are as large as said above.
+    // `to` is as large as said above, `from` at most: what is behind its end counts as zero.
     void apply(std::span<const std::byte> from, std::span<std::byte> to) const;
 
 private:

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t connection_bytes = 384;  // 368 and its share of the buckets (bpf/README.md)
+constexpr uint64_t connection_bytes = 272;  // 256 and its share of the buckets (bpf/README.md)
 constexpr uint64_t least_connections = 1024;
 constexpr uint32_t least_ring_bytes = 64 << 10;
 constexpr uint64_t least_limit = 80 << 20;  // the process with Kafka and spool has 40 MiB under load

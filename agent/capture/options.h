@@ -7,7 +7,7 @@
 namespace tcptrail::capture {
 
 struct Options {
-    uint32_t ring_bytes = 64u << 20;    // a power of two, a multiple of the page size
+    uint32_t ring_bytes = 32u << 20;    // a power of two, a multiple of the page size
     uint32_t max_connections = 524288;  // open at once, whose birth is remembered
     uint32_t drain_interval_ms = 50;    // how long a record may wait in the ring while it is nearly empty
     uint32_t sweep_interval_secs = 10;  // how often births whose socket is gone are looked for

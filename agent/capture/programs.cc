@@ -239,11 +239,13 @@ Result<> Programs::open(const Options& options) {
     const auto page = static_cast<uint32_t>(sysconf(_SC_PAGESIZE));
     bpf_map__set_max_entries(object_->maps.ring, purpose_ == Purpose::trace ? options.ring_bytes : page);
     bpf_map__set_max_entries(object_->maps.connections, options.max_connections);
+    bpf_map__set_max_entries(object_->maps.details, options.max_connections);
     // Woken at each quarter of the ring: early enough to drain it, rarely enough to cost nothing.
     object_->rodata->config.wake_shift = static_cast<uint32_t>(std::bit_width(options.ring_bytes)) - 3;
     object_->rodata->config.include_self = options.include_self;
     object_->rodata->config.tell_opened = options.tell_opened;
     object_->rodata->config.generation = 1;
+    if (purpose_ == Purpose::look) return find_maps_of_agent();
     return handover_ ? handover_->take_maps(*object_) : Result<>();
 }
 

@@ -106,6 +106,8 @@ private:
     Programs() = default;
     Result<> load_what_fits(const Options& options, const KernelTypes& types);
     Result<> open(const Options& options);
+    Result<> find_maps_of_agent();
+    int borrowed(Fd AgentMaps::* map) const;
     void choose(const Options& options, const KernelTypes& types,
                 const std::map<std::string, std::string>& refusals);
     int attach_one(HookStatus& hook);  // errno, or 0
@@ -129,7 +131,7 @@ private:
     std::set<std::string_view> lost_links_;            // that another program took away, and are not back
     Link scan_, sweep_, walk_tasks_;
     std::vector<Link> walk_connections_, walk_listeners_;  // one for each map that is walked over
-    std::optional<AgentMaps> borrowed_;
+    Result<std::optional<AgentMaps>> borrowed_;  // of the agent that traces this host, for who only looks
     Purpose purpose_ = Purpose::trace;
     std::vector<HookStatus> hooks_;
     std::vector<std::string> reset_reasons_;

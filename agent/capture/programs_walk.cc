@@ -79,7 +79,7 @@ Result<> Programs::walk_connections(uint64_t untold_ns, const ElementConsumer& c
         if (auto walked = run_iterator(link.get(), name, sizeof(tcptrail_record), consumer, between); !walked)
             return walked;
     if (!is_by_key(object_->progs.walk_connections_by_key)) return {};
-    for (const int map : {borrowed_ ? borrowed_->connections.get() : -1, connections_fd()})
+    for (const int map : {borrowed(&AgentMaps::connections), connections_fd()})
         if (map >= 0)
             if (auto walked = run_by_key(
                     {bpf_program__fd(object_->progs.walk_connections_by_key), map, bytes_of(shared.key),
@@ -97,7 +97,7 @@ Result<> Programs::walk_listeners(const ElementConsumer& consumer) {
         if (auto walked = run_iterator(link.get(), name, sizeof(tcptrail_listener_record), consumer); !walked)
             return walked;
     if (!is_by_key(object_->progs.walk_listeners_by_key)) return {};
-    for (const int map : {borrowed_ ? borrowed_->listeners.get() : -1, bpf_map__fd(object_->maps.listeners)})
+    for (const int map : {borrowed(&AgentMaps::listeners), bpf_map__fd(object_->maps.listeners)})
         if (map >= 0)
             if (auto walked =
                     run_by_key({bpf_program__fd(object_->progs.walk_listeners_by_key), map,
@@ -120,21 +120,31 @@ Result<std::vector<tcptrail_task_netns>> Programs::tasks() {
     return all;
 }
 
+// -1: there is no agent, or it does not let us.
+int Programs::borrowed(Fd AgentMaps::* map) const {
+    return borrowed_ && *borrowed_ ? ((**borrowed_).*map).get() : -1;
+}
+
+// Before the programs are loaded, which look up details in that map then.
+Result<> Programs::find_maps_of_agent() {
+    const auto& maps = object_->maps;
+    borrowed_ = find_agent_maps(
+        {.connections = maps.connections, .details = maps.details, .listeners = maps.listeners});
+    if (!borrowed_ || !*borrowed_) return {};
+    if (const int error = bpf_map__reuse_fd(maps.details, (*borrowed_)->details.get()))
+        return fail_errno("the agent's map of details", -error);
+    return {};
+}
+
 Result<> Programs::borrow_maps_of_agent() {
-    auto maps =
-        find_agent_maps({.connections = connections_fd(), .listeners = bpf_map__fd(object_->maps.listeners)});
-    if (!maps) return std::unexpected(std::move(maps.error()));
-    if (!*maps) return {};
-    if (is_by_key(object_->progs.walk_connections_by_key)) {
-        borrowed_ = std::move(**maps);
-        return {};
-    }
+    if (!borrowed_) return std::unexpected(borrowed_.error());
+    if (!*borrowed_ || is_by_key(object_->progs.walk_connections_by_key)) return {};
     Link connections, listeners;
+    const AgentMaps& maps = **borrowed_;
     if (const int error =
-            attach_map_iterator(connections, object_->progs.walk_connections, (*maps)->connections.get()))
+            attach_map_iterator(connections, object_->progs.walk_connections, maps.connections.get()))
         return fail_errno("walking the agent's connections", error);
-    if (const int error =
-            attach_map_iterator(listeners, object_->progs.walk_listeners, (*maps)->listeners.get()))
+    if (const int error = attach_map_iterator(listeners, object_->progs.walk_listeners, maps.listeners.get()))
         return fail_errno("walking the agent's listeners", error);
     walk_connections_.insert(walk_connections_.begin(), std::move(connections));
     walk_listeners_.insert(walk_listeners_.begin(), std::move(listeners));

@@ -71,8 +71,17 @@ uint64_t Ring::used_bytes() const {
     return produced() - released();
 }
 
-uint64_t Ring::unread_at_most(size_t length) const {
-    return (produced() - position_) / whole_record(length);
+uint64_t Ring::unread_at_most() const {
+    uint64_t records = 0;
+    const uint64_t end = produced();
+    for (uint64_t at = position_; at < end; ++records)
+        at += whole_record(length_at(at));
+    return records;
+}
+
+uint32_t Ring::length_at(uint64_t position) const {
+    const auto word = load<uint32_t>(producer_ + page_ + position % bytes_);
+    return word & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
 }
 
 bool Ring::at_end() const {
@@ -85,7 +94,7 @@ std::optional<std::span<const std::byte>> Ring::next() {
         const std::byte* header = producer_ + page_ + position_ % bytes_;
         const auto word = load<uint32_t>(header);
         if (word & BPF_RINGBUF_BUSY_BIT) return std::nullopt;
-        const uint32_t length = word & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+        const uint32_t length = length_at(position_);
         position_ += whole_record(length);
         if (!(word & BPF_RINGBUF_DISCARD_BIT)) return std::span(header + header_bytes, length);
     }

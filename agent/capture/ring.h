@@ -42,8 +42,8 @@ public:
 
     // Not released: read or not.
     uint64_t used_bytes() const;
-    // How many records of `length` bytes may be in what is not read.
-    uint64_t unread_at_most(size_t length) const;
+    // How many records are not read: some of them may be discarded yet. Looks at each.
+    uint64_t unread_at_most() const;
     uint64_t bytes() const { return bytes_; }
     uint32_t id() const { return id_; }  // the map's: no two of one boot are the same
     int fd() const { return map_.get(); }
@@ -51,6 +51,7 @@ public:
 private:
     Ring() = default;
     uint64_t produced() const;
+    uint32_t length_at(uint64_t position) const;
 
     Fd map_;
     uint32_t id_ = 0;

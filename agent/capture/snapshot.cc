@@ -33,7 +33,8 @@ Result<> Snapshot::connections(const std::function<void(const tcptrail_record&)>
     std::unordered_set<uint64_t> seen;  // cookies
     Result<> result;
     auto walked = programs_->walk_connections(0, [&](std::span<const std::byte> element) {
-        const auto record = decode(element);
+        tcptrail_record room;
+        const auto record = decode(element, room);
         if (!record)
             result = std::unexpected(record.error());
         else if (seen.insert((*record)->birth.cookie).second)

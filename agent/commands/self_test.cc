@@ -42,8 +42,7 @@ std::string SelfTestResult::text() const {
 SelfTest::SelfTest() : pid_(getpid()) {}
 
 void SelfTest::count(const tcptrail_record& record) {
-    const tcptrail_addresses& ends = record.birth.addresses;
-    if (!port_ || (ends.local_port != port_ && ends.remote_port != port_)) return;
+    if (!port_ || (record.birth.local_port != port_ && record.birth.remote_port != port_)) return;
     constexpr uint32_t missed_of_birth = TCPTRAIL_BIRTH_MISSED | TCPTRAIL_BIRTH_STATES_GAP;
     const bool whole = record.birth.owner.actor.pid == static_cast<uint32_t>(pid_) &&
                        !(record.birth.flags & missed_of_birth) &&

@@ -22,6 +22,18 @@ bool is_unset(const uint8_t* address) {
 
 }  // namespace
 
+tcptrail_addresses addresses_of(const tcptrail_birth& birth) {
+    tcptrail_addresses addresses{};
+    std::ranges::copy(birth.remote_rest, std::ranges::copy(birth.remote, addresses.remote).out);
+    std::ranges::copy(birth.local_rest, std::ranges::copy(birth.local, addresses.local).out);
+    addresses.local_port = birth.local_port;
+    addresses.remote_port = birth.remote_port;
+    addresses.family = birth.family;
+    addresses.netns = birth.netns;
+    addresses.ifindex = birth.ifindex;
+    return addresses;
+}
+
 void set_addresses(Connection& connection, const tcptrail_addresses& addresses) {
     connection.netns = addresses.netns;
     connection.ifindex = addresses.ifindex;

@@ -2,9 +2,13 @@
 #pragma once
 
 #include "agent/connections/connection.h"
+#include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
 
 namespace tcptrail::connections {
+
+// Both ends of a connection.
+tcptrail_addresses addresses_of(const tcptrail_birth& birth);
 
 // Reads both ends into `connection`; IPv4-mapped IPv6 becomes IPv4.
 void set_addresses(Connection& connection, const tcptrail_addresses& addresses);

@@ -87,7 +87,7 @@ Facts facts_of(const tcptrail_record& record) {
     f.role = static_cast<Role>(birth.role);
     f.state = birth.state;
     if (f.role == Role::unspecified && f.state == tcp_syn_sent) f.role = Role::client;
-    f.established = birth.established_ns != 0 || is_after_established(birth.state);
+    f.established = birth.flags & TCPTRAIL_BIRTH_ESTABLISHED || is_after_established(birth.state);
     f.end_missed = record.flags & TCPTRAIL_RECORD_END_MISSED;
     f.error = socket.error;
     // What was reported on the way to a connection ended the attempt, also when the application has fetched
@@ -95,12 +95,12 @@ Facts facts_of(const tcptrail_record& record) {
     if (!f.error && !f.established) f.error = birth.reported_error;
     f.syn_was_sent = socket.segments_out != 0;
     f.application_closed = socket.shutdown != 0;
-    f.ended_by_call = birth.ended_by.pid != 0;
+    f.ended_by_call = birth.flags & (TCPTRAIL_BIRTH_ENDED_BY_OWNER | TCPTRAIL_BIRTH_ENDED_BY_OTHER);
     f.local_abort = birth.flags & TCPTRAIL_BIRTH_ENDING;
     if (birth.reset_state == birth.state) f.reset = static_cast<ResetDirection>(birth.reset_direction);
     f.fin_received = record.flags & TCPTRAIL_RECORD_FIN_RECEIVED;
     f.orphan = record.flags & TCPTRAIL_RECORD_ORPHAN;
-    f.all_acknowledged = socket.send_queue == 0;
+    f.all_acknowledged = record.trouble.send_queue == 0;
     // The timeline of a connection that began before the capture is empty: its last state tells the same.
     const auto pass = [&f](uint8_t state) {
         f.passed_fin_wait1 |= (state == tcp_fin_wait1 || state == tcp_fin_wait2) && !f.passed_close_wait;

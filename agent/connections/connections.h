@@ -23,7 +23,7 @@ struct Kernel {
 // `boot_to_unix` is what to add to CLOCK_BOOTTIME for wall clock, as of now.
 Connection connection_of(const tcptrail_record& record, const Kernel& kernel, uint64_t boot_to_unix);
 
-// Views point into `owner`.
-Owner owner_of(const tcptrail_owner& owner);
+// `source` is of enum tcptrail_owner_source. Views point into `owner` and `thread_name`.
+Owner owner_of(const tcptrail_owner& owner, const char (&thread_name)[TCPTRAIL_NAME_LEN], uint32_t source);
 
 }  // namespace tcptrail::connections

@@ -14,7 +14,8 @@ Listener listener_of(const tcptrail_listener_record& record, uint64_t boot_to_un
     listener.ipv6 = end.ipv6;
     listener.ifindex = record.addresses.ifindex;
     listener.netns = record.addresses.netns;
-    listener.owner = owner_of(record.listener.owner);
+    listener.owner =
+        owner_of(record.listener.owner, record.listener.thread_name, record.listener.owner_source);
     if (record.listener.opened_ns) listener.opened_unix_nanos = record.listener.opened_ns + boot_to_unix;
     listener.accept_queue = record.accept_queue;
     listener.accept_queue_limit = record.accept_queue_limit;

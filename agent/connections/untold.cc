@@ -20,16 +20,16 @@ tcptrail_record record_of(const tcptrail_untold_key& key) {
     birth.state = key.state;
     birth.reset_state = key.state;
     birth.reset_direction = key.reset_direction;
-    birth.reported_error = key.reported_error;
-    birth.established_ns = key.facts & TCPTRAIL_UNTOLD_ESTABLISHED ? 1 : 0;
-    birth.ended_by.pid = key.facts & TCPTRAIL_UNTOLD_ENDED_BY_CALL ? 1 : 0;
+    birth.reported_error = static_cast<uint16_t>(key.reported_error);
+    if (key.facts & TCPTRAIL_UNTOLD_ESTABLISHED) birth.flags |= TCPTRAIL_BIRTH_ESTABLISHED;
+    if (key.facts & TCPTRAIL_UNTOLD_ENDED_BY_CALL) birth.flags |= TCPTRAIL_BIRTH_ENDED_BY_OWNER;
     if (key.facts & TCPTRAIL_UNTOLD_ENDING) birth.flags |= TCPTRAIL_BIRTH_ENDING;
     for (uint64_t path = key.path; path && birth.timeline_len < TCPTRAIL_TIMELINE_LEN; path >>= 4)
         birth.timeline[birth.timeline_len++] = path & 0xf;
-    record.socket.error = key.error;
+    record.socket.error = static_cast<uint16_t>(key.error);
     record.socket.segments_out = key.facts & TCPTRAIL_UNTOLD_SENT ? 1 : 0;
     record.socket.shutdown = key.facts & TCPTRAIL_UNTOLD_SHUTDOWN ? 1 : 0;
-    record.socket.send_queue = key.facts & TCPTRAIL_UNTOLD_UNACKNOWLEDGED ? 1 : 0;
+    record.trouble.send_queue = key.facts & TCPTRAIL_UNTOLD_UNACKNOWLEDGED ? 1 : 0;
     return record;
 }
 

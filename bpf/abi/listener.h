@@ -5,11 +5,26 @@
 
 #include "bpf/abi/record.h"
 
+/* Both ends, network byte order; an IPv4 address is in the first four bytes. */
+struct tcptrail_addresses {
+    __u8 local[16];
+    __u8 remote[16];
+    __u16 local_port;  /* host byte order; 0: none was assigned */
+    __u16 remote_port; /* host byte order */
+    __u16 family;      /* AF_INET, AF_INET6 */
+    __u16 pad;
+    __u32 netns;   /* inode */
+    __u32 ifindex; /* that the socket is bound to: the scope of a link-local address */
+};
+
 /* What is remembered of listen(). */
 struct tcptrail_listener {
     __u64 cookie;    /* of the socket */
     __u64 opened_ns; /* CLOCK_BOOTTIME; 0: it listened before the capture */
     struct tcptrail_owner owner;
+    char thread_name[TCPTRAIL_NAME_LEN];
+    __u32 owner_source; /* enum tcptrail_owner_source */
+    __u32 pad;
 };
 
 /* How it is now. */
@@ -25,6 +40,7 @@ struct tcptrail_listener_record {
     __u32 drops; /* SYNs and last ACKs of handshakes that were dropped, since it listens; wraps */
 };
 
+TCPTRAIL_ASSERT_SIZE(tcptrail_addresses, 48);
 TCPTRAIL_ASSERT_SIZE(tcptrail_listener, 80);
 TCPTRAIL_ASSERT_SIZE(tcptrail_listener_record, 152);
 

@@ -15,15 +15,17 @@
 #define TCPTRAIL_ABI_RECORD_H
 
 #include <linux/types.h>
+#include <stddef.h>
 
-#define TCPTRAIL_RECORD_VERSION 3
+#define TCPTRAIL_RECORD_VERSION 4
 #define TCPTRAIL_NAME_LEN 16 /* TASK_COMM_LEN, TCP_CA_NAME_MAX */
 
 /*
- * A connection passes each TCP state at most once, so eight entries hold the longest life:
- * SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT1, CLOSING or FIN_WAIT2, CLOSE and two to spare.
+ * A connection passes each TCP state at most once. Its first one is that of its birth, the last one CLOSE: in
+ * between are at most SYN_RECV, ESTABLISHED, and FIN_WAIT1 with CLOSING or FIN_WAIT2, or CLOSE_WAIT with
+ * LAST_ACK.
  */
-#define TCPTRAIL_TIMELINE_LEN 8
+#define TCPTRAIL_TIMELINE_LEN 4
 
 enum tcptrail_role {
     TCPTRAIL_ROLE_UNKNOWN = 0,
@@ -58,6 +60,13 @@ enum tcptrail_birth_flag {
      * since: it may have ended just before, and been told.
      */
     TCPTRAIL_BIRTH_TAKEN_OVER = 1 << 5,
+    TCPTRAIL_BIRTH_ESTABLISHED = 1 << 6, /* the change to ESTABLISHED was seen: it is in the timeline */
+    /* Closed, reset or given up in a process's own call: its owner's, by pid and name, or another's. */
+    TCPTRAIL_BIRTH_ENDED_BY_OWNER = 1 << 7,
+    TCPTRAIL_BIRTH_ENDED_BY_OTHER = 1 << 8, /* tcptrail_details has who */
+    TCPTRAIL_BIRTH_HAS_DETAILS = 1 << 9,
+    TCPTRAIL_BIRTH_DETAILS_LOST = 1 << 10, /* there was no room for them */
+    TCPTRAIL_BIRTH_OTHER_THREAD = 1 << 11, /* thread_name is not owner.actor.name */
 };
 
 /* Bits of tcptrail_record.flags. */
@@ -74,6 +83,7 @@ enum tcptrail_record_flag {
     TCPTRAIL_RECORD_NO_SYN = 1 << 9,    /* connect() failed before a SYN was sent: tcptrail_socket is empty */
     TCPTRAIL_RECORD_PROGRESS = 1 << 10, /* still open; ended_ns is when it was looked at */
     TCPTRAIL_RECORD_OPENED = 1 << 11,   /* just established; ended_ns is when */
+    TCPTRAIL_RECORD_LEAN = 1 << 12,     /* TCPTRAIL_RECORD_LEAN_BYTES are all there is of it */
 };
 
 /* A process, taken where it was `current`. */
@@ -87,107 +97,125 @@ struct tcptrail_owner {
     __u64 cgroup_id; /* the socket's cgroup v2; 0: the kernel does not tell */
     __u64 start_ns;  /* of the process, CLOCK_BOOTTIME: tells it from another with the same pid */
     struct tcptrail_actor actor;
-    char thread_name[TCPTRAIL_NAME_LEN];
-    __u32 source; /* enum tcptrail_owner_source */
-    __u32 pad;
 };
 
-/* Both ends, network byte order; an IPv4 address is in the first four bytes. */
-struct tcptrail_addresses {
-    __u8 local[16];
-    __u8 remote[16];
-    __u16 local_port;  /* host byte order; 0: none was assigned */
-    __u16 remote_port; /* host byte order */
-    __u16 family;      /* AF_INET, AF_INET6 */
-    __u16 pad;
-    __u32 netns;   /* inode */
-    __u32 ifindex; /* that the socket is bound to: the scope of a link-local address */
-};
-
-/* What is remembered from the beginning of a connection on: the value of the map `connections`. */
+/*
+ * What is remembered from the beginning of a connection on: the value of the map `connections`. It has 192
+ * bytes at most, so that an element of that map, with its key (8), its header (48) and what the allocator
+ * adds (8), fits 256 bytes: the next size of the kernel's has 512.
+ *
+ * What stands before `thread_name` is in each record; the rest only where it tells something.
+ */
 struct tcptrail_birth {
     __u64 cookie;
     __u64 opened_ns;
-    __u64 established_ns;
     __u64 accepted_ns; /* server: accept() returned it */
-    __u64 retransmit_first_ns;
-    __u64 retransmit_last_ns;
     __u64 reset_ns;
     __u64 told_ns; /* by the last event of it while it was open; adopted: when it was found */
-    /* state | nanoseconds since opened << 4, in order; the number of entries is timeline_len */
+    /* state | nanoseconds since opened << 4, in order: from the second state on, and without CLOSE */
     __u64 timeline[TCPTRAIL_TIMELINE_LEN];
     struct tcptrail_owner owner;
-    struct tcptrail_actor ended_by;
-    struct tcptrail_addresses addresses;
-    __u32 flags;           /* enum tcptrail_birth_flag */
-    __u32 syn_retransmits; /* until established */
+    __u8 local[4]; /* both in network byte order: the whole of an IPv4 address, or the beginning */
+    __u8 remote[4];
+    __u16 local_port;      /* host byte order; 0: none was assigned */
+    __u16 remote_port;     /* host byte order */
+    __u32 netns;           /* inode */
+    __u32 ifindex;         /* that the socket is bound to: the scope of a link-local address */
     __u32 synack_rtt_us;   /* server: SYN-ACK to its acknowledgement; 0: not measured */
-    __u32 reset_reason;    /* enum sk_rst_reason; 0 where the kernel does not tell */
-    __s32 reported_error;  /* errno of the last inet_sk_error_report */
+    __u16 syn_retransmits; /* until established */
+    __u16 reported_error;  /* errno of the last inet_sk_error_report */
+    __u16 reset_reason;    /* enum sk_rst_reason; 0 where the kernel does not tell */
+    __u16 flags;           /* enum tcptrail_birth_flag */
+    __u8 family;           /* AF_INET, also of ::ffff:a.b.c.d; AF_INET6; 0: not known yet */
+    __u8 owner_source;     /* enum tcptrail_owner_source */
+    __u8 role;             /* enum tcptrail_role */
+    __u8 state;            /* the last one seen */
+    __u8 timeline_len;     /* the number of entries */
+    __u8 reset_direction;  /* enum tcptrail_reset_direction */
+    __u8 reset_state;      /* of the connection when the reset happened */
+    __u8 pad;
+    char thread_name[TCPTRAIL_NAME_LEN];
+    __u8 local_rest[12]; /* of an IPv6 address */
+    __u8 remote_rest[12];
+};
+
+/* What few connections have: the value of the map `details`, whose key is the birth's. 56 bytes fit 128. */
+struct tcptrail_details {
+    __u64 retransmit_first_ns;
+    __u64 retransmit_last_ns;
     /* Segments, by what made the kernel send them again; SYNs are not among them. */
     __u32 retransmits_seen;    /* tcp_sock's count when the last one was seen */
     __u32 fast_retransmits;    /* in TCP_CA_Recovery: later segments were acknowledged */
     __u32 timeout_retransmits; /* in TCP_CA_Loss */
     __u32 probe_retransmits;   /* in any other state: tail loss probes */
     __u32 fin_retransmits;     /* of all these, FINs without payload */
-    __u8 timeline_len;
-    __u8 role;            /* enum tcptrail_role */
-    __u8 state;           /* the last one seen */
-    __u8 reset_direction; /* enum tcptrail_reset_direction */
-    __u8 reset_state;     /* of the connection when the reset happened */
-    __u8 pad[3];
+    __u32 ended_by_pid;        /* for ENDED_BY_OTHER, as in tcptrail_actor */
+    char ended_by_name[TCPTRAIL_NAME_LEN];
 };
 
 /* What tcp_sock has counted by the end. */
 struct tcptrail_socket {
     __u64 bytes_sent;
-    __u64 bytes_acked;    /* the kernel's: SYN of a client and FIN included */
-    __u64 bytes_received; /* the kernel's: FIN included */
-    __u64 bytes_retransmitted;
-    __u64 delivery_rate; /* bytes per second; 0: not measured */
-    /* Since the first of the data that is outstanding was sent, while there is some. */
-    __u64 first_sent_us;
-    /* Since the last of the data that was acknowledged was sent; 0: not known, SACK was not agreed on. */
-    __u64 delivered_us;
+    __u64 bytes_acked;      /* the kernel's: SYN of a client and FIN included */
+    __u64 bytes_received;   /* the kernel's: FIN included */
+    __u32 rate_delivered;   /* segments, in the interval: tcp_compute_delivery_rate() */
+    __u32 rate_interval_us; /* 0: not measured */
     __u32 segments_out;
     __u32 segments_in;
     __u32 data_segments_out;
     __u32 data_segments_in;
-    __u32 retransmits;
-    __u32 rto_count;
-    __u32 lost;
-    __u32 reordering;
-    __u32 dsack_duplicates;
-    __u32 out_of_order_in;
     __u32 srtt_us;        /* << 3 */
     __u32 mdev_us;        /* << 2 */
     __u32 rtt_min_us;     /* ~0: not measured */
     __u32 receive_rtt_us; /* << 3 */
     __u32 cwnd;
     __u32 ssthresh;
-    __u32 mss;
+    __u32 quiet_jiffies; /* since the later of the last data sent, sent again or received */
+    __u32 receive_queue; /* rcv_nxt - copied_seq: FIN counts one */
+    __u32 keepalive_idle_jiffies;
+    __u16 mss;
+    __u16 error;   /* sk_err */
+    __u8 shutdown; /* sk_shutdown: 3 once the application has closed */
+    __u8 pad[3];
+    char congestion[TCPTRAIL_NAME_LEN];
+    __u8 pad_end[4];
+};
+
+/* The same, of a connection that had trouble or was busy for a while: all zero otherwise. */
+struct tcptrail_trouble {
+    __u64 bytes_retransmitted;
+    /* Since the first of the data that is outstanding was sent, while there is some. */
+    __u64 first_sent_us;
+    /* Since the last of the data that was acknowledged was sent; 0: not known, SACK was not agreed on. */
+    __u64 delivered_us;
+    __u32 retransmits;
+    __u32 rto_count;
+    __u32 lost;
+    __u32 reordering;
+    __u32 dsack_duplicates;
+    __u32 out_of_order_in;
+    __u32 send_queue;        /* write_seq - snd_una: SYN and FIN count one each */
     __u32 chrono_jiffies[3]; /* busy only, window limited, buffer limited: each apart from the others */
-    __u32 quiet_jiffies;     /* since the later of the last data sent, sent again or received */
     __u32 received_jiffies;  /* since the last data received */
     __u32 acked_jiffies;     /* since the last acknowledgement received, of data or not */
-    __u32 send_queue;        /* write_seq - snd_una: SYN and FIN count one each */
-    __u32 receive_queue;     /* rcv_nxt - copied_seq: FIN counts one */
-    __u32 keepalive_idle_jiffies;
-    __s32 error;      /* sk_err */
-    __s32 soft_error; /* sk_err_soft */
-    __u32 shutdown;   /* sk_shutdown: 3 once the application has closed */
-    char congestion[TCPTRAIL_NAME_LEN];
-    __u32 pad;
 };
 
 struct tcptrail_record {
     __u16 version; /* TCPTRAIL_RECORD_VERSION */
-    __u16 size;    /* of this struct */
+    __u16 size;    /* of this record: all of it, or TCPTRAIL_RECORD_LEAN_BYTES */
     __u32 flags;   /* enum tcptrail_record_flag */
     __u64 ended_ns;
-    struct tcptrail_birth birth;
     struct tcptrail_socket socket;
+    struct tcptrail_birth birth;
+    struct tcptrail_details details;
+    struct tcptrail_trouble trouble;
 };
+
+/*
+ * A record of which no more is written: its thread has the process's name, its addresses are IPv4's, and the
+ * rest is zero. It is what most connections are.
+ */
+#define TCPTRAIL_RECORD_LEAN_BYTES offsetof(struct tcptrail_record, birth.thread_name)
 
 #ifdef __cplusplus
 #define TCPTRAIL_ASSERT_SIZE(type, bytes) static_assert(sizeof(struct type) == (bytes), #type)
@@ -195,10 +223,11 @@ struct tcptrail_record {
 #define TCPTRAIL_ASSERT_SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type)
 #endif
 TCPTRAIL_ASSERT_SIZE(tcptrail_actor, 24);
-TCPTRAIL_ASSERT_SIZE(tcptrail_owner, 64);
-TCPTRAIL_ASSERT_SIZE(tcptrail_addresses, 48);
-TCPTRAIL_ASSERT_SIZE(tcptrail_birth, 312);
-TCPTRAIL_ASSERT_SIZE(tcptrail_socket, 192);
-TCPTRAIL_ASSERT_SIZE(tcptrail_record, 520);
+TCPTRAIL_ASSERT_SIZE(tcptrail_owner, 40);
+TCPTRAIL_ASSERT_SIZE(tcptrail_birth, 192);
+TCPTRAIL_ASSERT_SIZE(tcptrail_details, 56);
+TCPTRAIL_ASSERT_SIZE(tcptrail_socket, 112);
+TCPTRAIL_ASSERT_SIZE(tcptrail_trouble, 72);
+TCPTRAIL_ASSERT_SIZE(tcptrail_record, 448);
 
 #endif

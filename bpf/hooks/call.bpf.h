@@ -16,6 +16,7 @@
 #define SOCKADDR_IN_LEN 16
 #define SIN6_LEN_RFC2133 24 /* the kernel takes an address without a scope, too */
 #define SOCKADDR_IN6_LEN 28
+#define CALL_ADDRESS_BYTES 16
 
 static __always_inline __u64 call_cookie_of(const struct sock* sk) {
     return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
@@ -26,15 +27,10 @@ static __always_inline __u64 call_cookie_of(const struct sock* sk) {
 /* `sk` may have ended meanwhile, and its address be another's: nothing is written that was not compared. */
 static __always_inline int call_accepted(const struct sock* sk) {
     struct tcptrail_birth* birth = sk ? store_find(sk) : NULL;
-    struct tcptrail_owner owner = {};
 
     if (!birth || birth->accepted_ns) return 0;
     if (birth->cookie && birth->cookie != call_cookie_of(sk)) return 0;
-    if (!owner_is_kernel()) {                     /* in-kernel servers and SMC accept for somebody else */
-        owner.cgroup_id = birth->owner.cgroup_id; /* the socket's own */
-        owner_set_process(&owner, TCPTRAIL_OWNER_ACCEPT);
-        birth->owner = owner;
-    }
+    owner_set_current(birth, TCPTRAIL_OWNER_ACCEPT); /* in-kernel servers and SMC accept for somebody else */
     birth->accepted_ns = bpf_ktime_get_boot_ns();
     return 0;
 }
@@ -103,10 +99,17 @@ static __always_inline bool call_read_address(__u8* to, __u16* port, const union
     return false;
 }
 
+/* As a birth has it. */
+static __always_inline void call_split_address(__u8* begin, __u8* rest, const __u8* address) {
+    __builtin_memcpy(begin, address, 4);
+    __builtin_memcpy(rest, address + 4, CALL_ADDRESS_BYTES - 4);
+}
+
 /* What the socket was bound to before, and the scope of a link-local address. */
-static __always_inline void call_read_local(struct tcptrail_addresses* to, const struct sock* sk,
+static __always_inline void call_read_local(struct tcptrail_birth* to, const struct sock* sk,
                                             const union socket_address* remote, int length) {
     const struct inet_sock* inet = (const void*)sk;
+    __u8 local[CALL_ADDRESS_BYTES] = {};
 
     to->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
     to->ifindex = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if);
@@ -115,7 +118,8 @@ static __always_inline void call_read_local(struct tcptrail_addresses* to, const
         *(__u32*)to->local = BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr);
         return;
     }
-    bpf_probe_read_kernel(to->local, sizeof(to->local), &sk->__sk_common.skc_v6_rcv_saddr);
+    bpf_probe_read_kernel(local, sizeof(local), &sk->__sk_common.skc_v6_rcv_saddr);
+    call_split_address(to->local, to->local_rest, local);
     if (!to->ifindex && length >= SOCKADDR_IN6_LEN) to->ifindex = remote->v6.scope;
 }
 
@@ -123,15 +127,17 @@ static __always_inline int call_connect_failed(const struct sock* sk, const unio
                                                int length, int error) {
     struct tcptrail_birth birth = {};
     __u64 now, cookie = call_cookie_of(sk);
+    __u8 remote[CALL_ADDRESS_BYTES] = {};
 
     if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP ||
         BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE)
         return 0;
     if (call_is_told(sk, cookie, error)) return 0;
-    birth.addresses.family = address->family;
-    if (!call_read_address(birth.addresses.remote, &birth.addresses.remote_port, address, length)) return 0;
-    call_read_local(&birth.addresses, sk, address, length);
-    owner_set_process(&birth.owner, TCPTRAIL_OWNER_CONNECT);
+    birth.family = address->family;
+    if (!call_read_address(remote, &birth.remote_port, address, length)) return 0;
+    call_split_address(birth.remote, birth.remote_rest, remote);
+    call_read_local(&birth, sk, address, length);
+    owner_set_current(&birth, TCPTRAIL_OWNER_CONNECT);
     if (birth.owner.actor.pid == self_tgid && !config.include_self) return 0;
     birth.owner.cgroup_id = compat_probe_cgroup_id(sk);
     now = bpf_ktime_get_boot_ns();

@@ -13,27 +13,31 @@
  * By what made the kernel send it again: the state of congestion control, which it sets before it sends. The
  * number of segments is the difference in the socket's own count, which includes this one.
  */
-static __always_inline void retransmit_count_kind(struct tcptrail_birth* birth, const struct tcp_sock* tp,
-                                                  const struct sk_buff* skb) {
-    __u32 total = tp->total_retrans, segments = total - birth->retransmits_seen;
+static __always_inline void retransmit_count_kind(struct tcptrail_details* details,
+                                                  const struct tcptrail_birth* birth,
+                                                  const struct tcp_sock* tp, const struct sk_buff* skb) {
+    __u32 total = tp->total_retrans, seen = details->retransmits_seen, segments;
 
-    birth->retransmits_seen = total;
-    if (birth->state == TCP_SYN_SENT || !birth->established_ns) return;
+    if (seen < birth->syn_retransmits) seen = birth->syn_retransmits; /* none since it is established */
+    segments = total - seen;
+    details->retransmits_seen = total;
+    if (!(birth->flags & TCPTRAIL_BIRTH_ESTABLISHED)) return;
     switch (BPF_CORE_READ_BITFIELD(&tp->inet_conn, icsk_ca_state)) {
         case TCP_CA_RECOVERY:
-            birth->fast_retransmits += segments;
+            details->fast_retransmits += segments;
             break;
         case TCP_CA_LOSS:
-            birth->timeout_retransmits += segments;
+            details->timeout_retransmits += segments;
             break;
         default:
-            birth->probe_retransmits += segments;
+            details->probe_retransmits += segments;
     }
-    if (!skb->len) birth->fin_retransmits += segments;
+    if (!skb->len) details->fin_retransmits += segments;
 }
 
 static __always_inline int segment_retransmitted(struct sock* sk, const struct sk_buff* skb) {
     struct tcptrail_birth* birth = store_find(sk);
+    struct tcptrail_details* details;
     struct tcp_sock* tp;
     __u64 now;
 
@@ -41,9 +45,11 @@ static __always_inline int segment_retransmitted(struct sock* sk, const struct s
     tp = bpf_skc_to_tcp_sock(sk);
     if (!tp) return 0;
     now = bpf_ktime_get_boot_ns();
-    if (!birth->retransmit_first_ns) birth->retransmit_first_ns = now;
-    birth->retransmit_last_ns = now;
-    retransmit_count_kind(birth, tp, skb);
+    details = store_details((__u64)sk, birth);
+    if (!details) return 0;
+    if (!details->retransmit_first_ns) details->retransmit_first_ns = now;
+    details->retransmit_last_ns = now;
+    retransmit_count_kind(details, birth, tp, skb);
     return 0;
 }
 

@@ -12,10 +12,10 @@
 
 static __always_inline void scan_owner(struct tcptrail_owner* to, const struct sock* sk,
                                        struct task_struct* task) {
-    owner_set_task(to, sk, task);
+    owner_set_actor(&to->actor, task);
     to->actor.uid = ~0u; /* not asked for: the user side reads it from /proc */
-    __builtin_memcpy(to->thread_name, to->actor.name, sizeof(to->thread_name));
-    to->source = TCPTRAIL_OWNER_SCAN;
+    to->start_ns = task->group_leader->start_boottime;
+    to->cgroup_id = compat_cgroup_id(sk);
 }
 
 static __always_inline void scan_listen_port(const struct sock* sk) {
@@ -35,6 +35,8 @@ static __always_inline void scan_listener(struct sock* sk, struct task_struct* t
 
     listener.cookie = bpf_get_socket_cookie(sk);
     scan_owner(&listener.owner, sk, task);
+    __builtin_memcpy(listener.thread_name, listener.owner.actor.name, sizeof(listener.thread_name));
+    listener.owner_source = TCPTRAIL_OWNER_SCAN;
     error = bpf_map_update_elem(&listeners, &key, &listener, BPF_NOEXIST);
     if (error && error != -EEXIST) count(TCPTRAIL_LISTENERS_NOT_STORED);
     scan_listen_port(sk);
@@ -53,9 +55,11 @@ static __always_inline void scan_connection(struct sock* sk, const struct tcp_so
     birth.state = sk->__sk_common.skc_state;
     if ((__u32)task->tgid == self_tgid && !config.include_self) birth.flags |= TCPTRAIL_BIRTH_IGNORED;
     scan_owner(&birth.owner, sk, task);
-    read_addresses(&birth.addresses, sk, tp);
-    port.netns = birth.addresses.netns;
-    port.port = birth.addresses.local_port;
+    __builtin_memcpy(birth.thread_name, birth.owner.actor.name, sizeof(birth.thread_name));
+    birth.owner_source = TCPTRAIL_OWNER_SCAN;
+    read_addresses(&birth, sk, tp);
+    port.netns = birth.netns;
+    port.port = birth.local_port;
     birth.role = birth.state != TCP_SYN_SENT && bpf_map_lookup_elem(&listen_ports, &port)
                      ? TCPTRAIL_ROLE_SERVER
                      : TCPTRAIL_ROLE_CLIENT;

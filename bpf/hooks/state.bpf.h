@@ -43,11 +43,11 @@ static __always_inline void state_insert(__u64 key, const struct tcptrail_birth*
 }
 
 /* MPTCP opens further subflows from a worker. They are whose the first one is, as long as that is open. */
-static __always_inline void state_inherit_owner(struct tcptrail_owner* to, const struct tcp_sock* tp) {
+static __always_inline void state_inherit_owner(struct tcptrail_birth* to, const struct tcp_sock* tp) {
     const struct sock* first = compat_first_subflow(tp);
     struct tcptrail_birth* birth = first ? store_find(first) : NULL;
 
-    if (birth) *to = birth->owner;
+    if (birth) owner_assign(to, &birth->owner, birth->thread_name, birth->owner_source);
 }
 
 static __always_inline void state_connect(struct sock* sk, const struct tcp_sock* tp) {
@@ -57,11 +57,12 @@ static __always_inline void state_connect(struct sock* sk, const struct tcp_sock
     birth.cookie = bpf_get_socket_cookie(sk);
     birth.opened_ns = now;
     birth.role = TCPTRAIL_ROLE_CLIENT;
-    owner_set_current(&birth.owner, sk, TCPTRAIL_OWNER_CONNECT);
-    if (!birth.owner.actor.pid) state_inherit_owner(&birth.owner, tp);
-    if (birth.owner.actor.pid == self_tgid && !config.include_self) birth.flags = TCPTRAIL_BIRTH_IGNORED;
-    read_addresses(&birth.addresses, sk, tp);
-    store_state(&birth, TCP_SYN_SENT, now);
+    birth.state = TCP_SYN_SENT;
+    birth.owner.cgroup_id = compat_cgroup_id(sk);
+    owner_set_current(&birth, TCPTRAIL_OWNER_CONNECT);
+    if (!birth.owner.actor.pid) state_inherit_owner(&birth, tp);
+    if (birth.owner.actor.pid == self_tgid && !config.include_self) birth.flags |= TCPTRAIL_BIRTH_IGNORED;
+    read_addresses(&birth, sk, tp);
     state_insert((__u64)sk, &birth, TCPTRAIL_BIRTHS_CLIENT, now);
 }
 
@@ -78,14 +79,13 @@ static __always_inline void state_child(struct sock* child, const struct tcp_soc
     birth.opened_ns = now;
     birth.role = TCPTRAIL_ROLE_SERVER;
     if (parent) {
-        birth.owner = parent->owner;
-        birth.owner.source = TCPTRAIL_OWNER_LISTENER;
+        owner_assign(&birth, &parent->owner, parent->thread_name, TCPTRAIL_OWNER_LISTENER);
         if (parent->owner.actor.pid == self_tgid && !config.include_self)
-            birth.flags = TCPTRAIL_BIRTH_IGNORED;
+            birth.flags |= TCPTRAIL_BIRTH_IGNORED;
     }
     birth.owner.cgroup_id = compat_cgroup_id(child);
-    birth.addresses.netns = child->__sk_common.skc_net.net->ns.inum;
-    store_state(&birth, TCP_SYN_RECV, now);
+    birth.netns = child->__sk_common.skc_net.net->ns.inum;
+    birth.state = TCP_SYN_RECV;
     state_insert((__u64)child, &birth, TCPTRAIL_BIRTHS_SERVER, now);
 }
 
@@ -95,20 +95,24 @@ static __always_inline void state_listen(struct sock* sk) {
 
     listener.cookie = bpf_get_socket_cookie(sk);
     listener.opened_ns = bpf_ktime_get_boot_ns();
-    owner_set_current(&listener.owner, sk, TCPTRAIL_OWNER_LISTENER);
+    listener.owner.cgroup_id = compat_cgroup_id(sk);
+    if (!owner_is_kernel()) {
+        owner_set_process(&listener.owner);
+        bpf_get_current_comm(listener.thread_name, sizeof(listener.thread_name));
+        listener.owner_source = TCPTRAIL_OWNER_LISTENER;
+    }
     if (bpf_map_update_elem(&listeners, &key, &listener, BPF_ANY)) count(TCPTRAIL_LISTENERS_NOT_STORED);
 }
 
 static __always_inline void state_established(struct tcptrail_birth* birth, const struct sock* sk,
                                               const struct tcp_sock* tp, __u64 now) {
-    birth->established_ns = now;
-    birth->syn_retransmits = tp->total_retrans;
+    birth->flags |= TCPTRAIL_BIRTH_ESTABLISHED;
+    birth->syn_retransmits = tp->total_retrans < 0xffff ? tp->total_retrans : 0xffff;
     /* The first sample of a child is the time from SYN-ACK to its acknowledgement, if it was sent once. */
     if (birth->role == TCPTRAIL_ROLE_SERVER && !tp->total_retrans) birth->synack_rtt_us = tp->srtt_us >> 3;
     /* A reset that was sent for somebody else's segment did not end this connection. */
     birth->reset_direction = TCPTRAIL_RESET_NONE;
-    birth->retransmits_seen = tp->total_retrans;
-    read_addresses(&birth->addresses, sk, tp);
+    read_addresses(birth, sk, tp);
     if (config.tell_opened) emit_opened(sk, tp, birth, now);
 }
 
@@ -196,9 +200,7 @@ static __always_inline void state_close(struct sock* sk, const struct tcp_sock* 
     bool taken_out = state_is_taken_out(tp);
     bool aborted = !taken_out && state_is_local_abort(sk, birth, from);
     /* Abandoned, aborted, taken out or killed (ss -K): this runs in the call that did it. */
-    if (aborted || given_up || taken_out || sk->sk_err == ECONNABORTED)
-        owner_set_current_actor(&birth->ended_by);
-    store_state(birth, TCP_CLOSE, now);
+    if (aborted || given_up || taken_out || sk->sk_err == ECONNABORTED) owner_set_ended_by((__u64)sk, birth);
     birth->state = from;
     if (aborted) {
         birth->flags |= TCPTRAIL_BIRTH_ENDING; /* hooks/reset or hooks/destroy tells it, in the same call */
@@ -221,7 +223,7 @@ static __always_inline void state_step(struct sock* sk, const struct tcp_sock* t
     if (to == TCP_ESTABLISHED)
         state_established(birth, sk, tp, now);
     else if (to == TCP_FIN_WAIT1)
-        owner_set_current_actor(&birth->ended_by);
+        owner_set_ended_by((__u64)sk, birth);
 }
 
 static __always_inline int state_changed(struct sock* sk, int from, int to) {

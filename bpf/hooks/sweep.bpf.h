@@ -40,10 +40,11 @@ static __always_inline bool sweep_seems_gone(__u64 key, const struct tcptrail_bi
 
 static __always_inline void sweep_fill_open(struct tcptrail_open* open, const struct tcptrail_birth* birth) {
     __builtin_memset(open, 0, sizeof(*open));
-    __builtin_memcpy(open->remote, birth->addresses.remote, sizeof(open->remote));
-    open->netns = birth->addresses.netns;
-    open->remote_port = birth->addresses.remote_port;
-    open->family = birth->addresses.family;
+    __builtin_memcpy(open->remote, birth->remote, sizeof(birth->remote));
+    __builtin_memcpy(open->remote + sizeof(birth->remote), birth->remote_rest, sizeof(birth->remote_rest));
+    open->netns = birth->netns;
+    open->remote_port = birth->remote_port;
+    open->family = birth->family;
     open->flags = birth->flags;
     open->role = birth->role;
 }

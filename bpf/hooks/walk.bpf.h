@@ -42,7 +42,7 @@ static __always_inline bool walk_wants(const struct tcptrail_birth* birth, __u64
     __u64 told = birth->told_ns ? birth->told_ns : birth->opened_ns;
 
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) return false;
-    if (birth->state == TCP_SYN_RECV && !birth->established_ns) return false;
+    if (birth->state == TCP_SYN_RECV && !(birth->flags & TCPTRAIL_BIRTH_ESTABLISHED)) return false;
     if (!walk_untold_ns) return true;
     /* Another CPU may have stamped it after our look at the clock. */
     return !(birth->flags & TCPTRAIL_BIRTH_IGNORED) && (__s64)(now - told) >= (__s64)walk_untold_ns;
@@ -68,7 +68,8 @@ static __always_inline struct tcptrail_record* walk_birth(__u64 key, const struc
     record->ended_ns = now;
     record->birth.state = sk->__sk_common.skc_state;
     read_socket(&record->socket, sk, tp);
-    if (compat_rto_count(tp, &record->socket.rto_count)) record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
+    emit_fill_details(&record->details, key, &record->birth);
+    read_trouble(&record->trouble, tp);
     return record;
 }
 

@@ -16,26 +16,49 @@
  * before our own record counts; two CPUs that pass the mark at once may both miss it, which the
  * timer and the next mark make good.
  */
-static __always_inline __u64 emit_wakeup(void) {
+static __always_inline __u64 emit_wakeup(__u32 size) {
     __u64 fill = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
-    __u64 before = fill - sizeof(struct tcptrail_record) - BPF_RINGBUF_HDR_SZ;
+    __u64 before = fill - size - BPF_RINGBUF_HDR_SZ;
 
     return fill >> config.wake_shift != before >> config.wake_shift ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline struct tcptrail_record* emit_reserve(void) {
-    struct tcptrail_record* record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
-
-    if (record) {
-        record->version = TCPTRAIL_RECORD_VERSION;
-        record->size = sizeof(*record);
-    }
-    return record;
+/* Whether all that there is to tell of it fits a lean record. */
+static __always_inline bool emit_is_lean(const struct tcptrail_birth* birth, const struct tcp_sock* tp) {
+    return !(birth->flags & (TCPTRAIL_BIRTH_HAS_DETAILS | TCPTRAIL_BIRTH_OTHER_THREAD)) &&
+           birth->family != AF_INET6 && !read_has_trouble(tp);
 }
 
-static __always_inline void emit_submit(struct tcptrail_record* record) {
-    count(TCPTRAIL_SUBMITTED);
-    bpf_ringbuf_submit(record, emit_wakeup());
+/* What every record of a socket has. `record` may be a lean one. */
+static __always_inline void emit_fill_lean(struct tcptrail_record* record, const struct sock* sk,
+                                           const struct tcp_sock* tp, const struct tcptrail_birth* birth,
+                                           __u32 flags, __u64 now) {
+    record->version = TCPTRAIL_RECORD_VERSION;
+    record->flags = flags | read_socket_flags(sk, tp);
+    record->ended_ns = now;
+    read_socket(&record->socket, sk, tp);
+    __builtin_memcpy(&record->birth, birth, offsetof(struct tcptrail_birth, thread_name));
+}
+
+static __always_inline void emit_fill_details(struct tcptrail_details* to, __u64 key,
+                                              const struct tcptrail_birth* birth) {
+    const struct tcptrail_details* from =
+        birth->flags & TCPTRAIL_BIRTH_HAS_DETAILS ? bpf_map_lookup_elem(&details, &key) : NULL;
+
+    if (from)
+        *to = *from;
+    else
+        __builtin_memset(to, 0, sizeof(*to));
+}
+
+/* What it has more than a lean one. */
+static __always_inline void emit_fill_rest(struct tcptrail_record* record, const struct sock* sk,
+                                           const struct tcp_sock* tp, const struct tcptrail_birth* birth) {
+    record->size = sizeof(*record);
+    __builtin_memcpy(record->birth.thread_name, birth->thread_name,
+                     sizeof(*birth) - offsetof(struct tcptrail_birth, thread_name));
+    emit_fill_details(&record->details, (__u64)sk, birth);
+    read_trouble(&record->trouble, tp);
 }
 
 static __always_inline void emit_lost(const struct tcptrail_untold_key* facts,
@@ -62,90 +85,116 @@ static __always_inline bool emit_is_told(__u64 cookie) {
     return last && (*last & 0xffff) != (config.generation & 0xffff) && *last >> 16 == cookie << 16 >> 16;
 }
 
-/*
- * The end of a connection whose birth is in the map. The record is filled before the birth is
- * deleted: the map reuses the memory at once.
- */
+static __always_inline void emit_submit(struct tcptrail_record* record, __u32 counter) {
+    __u32 size = record->size;
+
+    count(counter);
+    bpf_ringbuf_submit(record, emit_wakeup(size));
+}
+
+/* Not a flag of a record: the birth is in the map, and is told only by who takes it out. */
+#define EMIT_TAKE (1u << 31)
+
+enum emit_result {
+    EMIT_DONE, /* also: somebody else has told it */
+    EMIT_NO_ROOM,
+};
+
+/* The record is filled before the birth is deleted: the map reuses the memory at once. */
+static __always_inline void emit_finish(struct tcptrail_record* record, const struct sock* sk,
+                                        const struct tcptrail_birth* birth, __u32 flags) {
+    if (flags & EMIT_TAKE && !store_remove((__u64)sk, birth))
+        bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+    else
+        emit_submit(record, flags & TCPTRAIL_RECORD_OPENED ? TCPTRAIL_OPENED_SUBMITTED : TCPTRAIL_SUBMITTED);
+}
+
+/* Tells of a socket, in as many bytes as it needs. Called and not inlined: it is large. */
+static __noinline int emit_socket(const struct sock* sk, const struct tcp_sock* tp,
+                                  const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
+    struct tcptrail_record* record;
+
+    if (emit_is_lean(birth, tp)) {
+        record = bpf_ringbuf_reserve(&ring, TCPTRAIL_RECORD_LEAN_BYTES, 0);
+        if (!record) return EMIT_NO_ROOM;
+        record->size = TCPTRAIL_RECORD_LEAN_BYTES;
+        emit_fill_lean(record, sk, tp, birth, (flags & ~EMIT_TAKE) | TCPTRAIL_RECORD_LEAN, now);
+        emit_finish(record, sk, birth, flags);
+    } else {
+        record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+        if (!record) return EMIT_NO_ROOM;
+        emit_fill_lean(record, sk, tp, birth, flags & ~EMIT_TAKE, now);
+        emit_fill_rest(record, sk, tp, birth);
+        emit_finish(record, sk, birth, flags);
+    }
+    return EMIT_DONE;
+}
+
+/* A birth without a socket that could be read. The rest of the record is empty. */
+static __always_inline void emit_fill_birth(struct tcptrail_record* record, __u64 key,
+                                            const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
+    record->version = TCPTRAIL_RECORD_VERSION;
+    record->size = sizeof(*record);
+    record->flags = flags;
+    record->ended_ns = now;
+    __builtin_memset(&record->socket, 0, sizeof(record->socket));
+    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
+    emit_fill_details(&record->details, key, birth);
+    __builtin_memset(&record->trouble, 0, sizeof(record->trouble));
+}
+
+/* The end of a connection whose birth is in the map. */
 static __always_inline void emit_end(const struct sock* sk, const struct tcp_sock* tp,
                                      struct tcptrail_birth* birth, __u32 flags, __u64 now) {
     __u64 key = (__u64)sk;
 
     emit_note_end(birth->cookie);
     if (birth->flags & TCPTRAIL_BIRTH_IGNORED) {
-        if (!bpf_map_delete_elem(&connections, &key)) count(TCPTRAIL_IGNORED);
+        if (store_remove(key, birth)) count(TCPTRAIL_IGNORED);
         return;
     }
-    struct tcptrail_record* record = emit_reserve();
-    if (!record) {
+    /* What the change to ESTABLISHED has read stays: nothing can change it. */
+    if (!(birth->flags & TCPTRAIL_BIRTH_ESTABLISHED)) read_addresses(birth, sk, tp);
+    if (emit_socket(sk, tp, birth, flags | EMIT_TAKE, now) == EMIT_NO_ROOM) {
         struct tcptrail_untold_key facts = {.flags = read_socket_flags(sk, tp) & UNTOLD_FLAGS};
         struct tcptrail_untold sums = {};
 
         untold_from_birth(&facts, birth);
         untold_from_socket(&facts, &sums, sk, tp);
-        if (!bpf_map_delete_elem(&connections, &key)) emit_lost(&facts, &sums);
-        return;
+        if (store_remove(key, birth)) emit_lost(&facts, &sums);
     }
-    record->flags = flags | read_socket_flags(sk, tp);
-    record->ended_ns = now;
-    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
-    read_addresses(&record->birth.addresses, sk, tp);
-    read_socket(&record->socket, sk, tp);
-    if (compat_rto_count(tp, &record->socket.rto_count)) record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
-    if (!bpf_map_delete_elem(&connections, &key))
-        emit_submit(record);
-    else
-        bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
 }
 
 /* A connection that was just established. */
 static __always_inline void emit_opened(const struct sock* sk, const struct tcp_sock* tp,
                                         struct tcptrail_birth* birth, __u64 now) {
-    struct tcptrail_record* record;
-
     if (birth->flags & TCPTRAIL_BIRTH_IGNORED) return;
-    record = emit_reserve();
-    if (!record) {
+    if (emit_socket(sk, tp, birth, TCPTRAIL_RECORD_OPENED, now) == EMIT_NO_ROOM)
         count(TCPTRAIL_OPENED_LOST_RING_FULL);
-        return;
-    }
-    record->flags = TCPTRAIL_RECORD_OPENED | read_socket_flags(sk, tp);
-    record->ended_ns = now;
-    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
-    birth->told_ns = now;
-    read_socket(&record->socket, sk, tp);
-    if (compat_rto_count(tp, &record->socket.rto_count)) record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
-    count(TCPTRAIL_OPENED_SUBMITTED);
-    bpf_ringbuf_submit(record, emit_wakeup());
+    else
+        birth->told_ns = now;
 }
 
 /* The end of a connection of which no birth is known. */
 static __always_inline void emit_end_without_birth(struct sock* sk, const struct tcp_sock* tp,
                                                    __u8 last_state, __u64 now) {
-    struct tcptrail_record* record;
+    struct tcptrail_birth birth = {};
 
-    if (emit_is_told(bpf_get_socket_cookie(sk))) return;
+    birth.cookie = bpf_get_socket_cookie(sk);
+    if (emit_is_told(birth.cookie)) return;
     count(TCPTRAIL_ENDS_WITHOUT_BIRTH);
-    record = emit_reserve();
-    if (!record) {
+    birth.flags = TCPTRAIL_BIRTH_MISSED;
+    birth.state = last_state;
+    birth.owner.cgroup_id = compat_cgroup_id(sk);
+    read_addresses(&birth, sk, tp);
+    if (emit_socket(sk, tp, &birth, 0, now) == EMIT_NO_ROOM) {
         struct tcptrail_untold_key facts = {.state = last_state,
                                             .flags = read_socket_flags(sk, tp) & UNTOLD_FLAGS};
         struct tcptrail_untold sums = {};
 
         untold_from_socket(&facts, &sums, sk, tp);
         emit_lost(&facts, &sums);
-        return;
     }
-    __builtin_memset(&record->birth, 0, sizeof(record->birth));
-    record->birth.flags = TCPTRAIL_BIRTH_MISSED;
-    record->birth.cookie = bpf_get_socket_cookie(sk);
-    record->birth.state = last_state;
-    record->birth.owner.cgroup_id = compat_cgroup_id(sk);
-    record->flags = read_socket_flags(sk, tp);
-    record->ended_ns = now;
-    read_addresses(&record->birth.addresses, sk, tp);
-    read_socket(&record->socket, sk, tp);
-    if (compat_rto_count(tp, &record->socket.rto_count)) record->flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
-    emit_submit(record);
 }
 
 /* An attempt that ended within connect(), before a SYN was sent; it never was in the map. */
@@ -153,7 +202,8 @@ static __always_inline void emit_attempt(const struct tcptrail_birth* birth, __u
     struct tcptrail_record* record;
 
     count(TCPTRAIL_ATTEMPTS_WITHOUT_SYN);
-    record = emit_reserve(); /* compared with NULL once: see emit_end_missed */
+    record =
+        bpf_ringbuf_reserve(&ring, sizeof(*record), 0); /* compared with NULL once: see emit_end_missed */
     if (!record) {
         struct tcptrail_untold_key facts = {.flags = TCPTRAIL_RECORD_NO_SYN};
         struct tcptrail_untold sums = {};
@@ -162,11 +212,8 @@ static __always_inline void emit_attempt(const struct tcptrail_birth* birth, __u
         emit_lost(&facts, &sums);
         return;
     }
-    record->flags = TCPTRAIL_RECORD_NO_SYN;
-    record->ended_ns = now;
-    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
-    __builtin_memset(&record->socket, 0, sizeof(record->socket));
-    emit_submit(record);
+    emit_fill_birth(record, 0, birth, TCPTRAIL_RECORD_NO_SYN, now);
+    emit_submit(record, TCPTRAIL_SUBMITTED);
 }
 
 /*
@@ -181,33 +228,29 @@ static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_bir
     if (birth->flags & (TCPTRAIL_BIRTH_IGNORED | TCPTRAIL_BIRTH_TAKEN_OVER)) {
         bool ignored = birth->flags & TCPTRAIL_BIRTH_IGNORED;
 
-        if (!bpf_map_delete_elem(&connections, &key))
-            count(ignored ? TCPTRAIL_IGNORED : TCPTRAIL_BIRTHS_DROPPED);
+        if (store_remove(key, birth)) count(ignored ? TCPTRAIL_IGNORED : TCPTRAIL_BIRTHS_DROPPED);
         return;
     }
-    record = emit_reserve();
+    record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
     if (!record) {
         struct tcptrail_untold_key facts = {.flags = TCPTRAIL_RECORD_END_MISSED};
         struct tcptrail_untold sums = {};
 
         untold_from_birth(&facts, birth);
-        if (!bpf_map_delete_elem(&connections, &key)) {
+        if (store_remove(key, birth)) {
             count(TCPTRAIL_ENDS_MISSED);
             emit_lost(&facts, &sums);
         }
         return;
     }
-    record->flags = TCPTRAIL_RECORD_END_MISSED;
-    record->ended_ns = now;
-    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
-    __builtin_memset(&record->socket, 0, sizeof(record->socket));
+    emit_fill_birth(record, key, birth, TCPTRAIL_RECORD_END_MISSED, now);
     /* What was copied may be of the next one in its place. */
-    if (record->birth.cookie != cookie || bpf_map_delete_elem(&connections, &key)) {
+    if (record->birth.cookie != cookie || !store_remove(key, birth)) {
         bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
         return;
     }
     count(TCPTRAIL_ENDS_MISSED);
-    emit_submit(record);
+    emit_submit(record, TCPTRAIL_SUBMITTED);
 }
 
 #endif

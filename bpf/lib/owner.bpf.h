@@ -6,7 +6,7 @@
 #ifndef TCPTRAIL_LIB_OWNER_BPF_H
 #define TCPTRAIL_LIB_OWNER_BPF_H
 
-#include "bpf/lib/read.bpf.h"
+#include "bpf/lib/store.bpf.h"
 
 /* The process of a task, named by its thread group's leader. */
 static __always_inline void owner_set_actor(struct tcptrail_actor* to, struct task_struct* task) {
@@ -14,22 +14,13 @@ static __always_inline void owner_set_actor(struct tcptrail_actor* to, struct ta
     bpf_probe_read_kernel(to->name, sizeof(to->name), task->group_leader->comm);
 }
 
-static __always_inline void owner_set_task(struct tcptrail_owner* to, const struct sock* sk,
-                                           struct task_struct* task) {
-    owner_set_actor(&to->actor, task);
-    to->start_ns = task->group_leader->start_boottime;
-    to->cgroup_id = compat_cgroup_id(sk);
-}
-
-/* All but the cgroup, which is the socket's. */
-static __always_inline void owner_set_process(struct tcptrail_owner* to, __u32 source) {
+/* `current`: all but the cgroup, which is the socket's. */
+static __always_inline void owner_set_process(struct tcptrail_owner* to) {
     struct task_struct* task = bpf_get_current_task_btf();
 
     owner_set_actor(&to->actor, task);
-    to->start_ns = task->group_leader->start_boottime;
     to->actor.uid = (__u32)bpf_get_current_uid_gid();
-    bpf_get_current_comm(to->thread_name, sizeof(to->thread_name));
-    to->source = source;
+    to->start_ns = task->group_leader->start_boottime;
 }
 
 /*
@@ -40,16 +31,53 @@ static __always_inline bool owner_is_kernel(void) {
     return bpf_get_current_task_btf()->flags & PF_KTHREAD;
 }
 
-static __always_inline void owner_set_current_actor(struct tcptrail_actor* to) {
-    if (owner_is_kernel()) return;
-    owner_set_actor(to, bpf_get_current_task_btf());
-    to->uid = (__u32)bpf_get_current_uid_gid();
+static __always_inline bool owner_same_name(const char* a, const char* b) {
+    const __u64 *one = (const __u64*)a, *other = (const __u64*)b;
+
+    return one[0] == other[0] && one[1] == other[1];
 }
 
-static __always_inline void owner_set_current(struct tcptrail_owner* to, const struct sock* sk,
-                                              __u32 source) {
-    if (!owner_is_kernel()) owner_set_process(to, source);
-    to->cgroup_id = compat_cgroup_id(sk);
+/* All of an owner in a birth, but the cgroup, which is the socket's. */
+static __always_inline void owner_assign(struct tcptrail_birth* birth, const struct tcptrail_owner* owner,
+                                         const char* thread_name, __u8 source) {
+    birth->owner.start_ns = owner->start_ns;
+    birth->owner.actor = owner->actor;
+    birth->owner_source = source;
+    __builtin_memcpy(birth->thread_name, thread_name, sizeof(birth->thread_name));
+    if (owner_same_name(thread_name, owner->actor.name))
+        birth->flags &= ~TCPTRAIL_BIRTH_OTHER_THREAD;
+    else
+        birth->flags |= TCPTRAIL_BIRTH_OTHER_THREAD;
+}
+
+/* The process and thread that are `current`. */
+static __always_inline void owner_set_current(struct tcptrail_birth* birth, __u8 source) {
+    struct tcptrail_owner owner = {};
+    char thread_name[TCPTRAIL_NAME_LEN] __attribute__((aligned(8)));
+
+    if (owner_is_kernel()) return;
+    owner_set_process(&owner);
+    bpf_get_current_comm(thread_name, sizeof(thread_name));
+    owner_assign(birth, &owner, thread_name, source);
+}
+
+/* `birth`, which is in the map, is ended in a call of `current`. */
+static __always_inline void owner_set_ended_by(__u64 key, struct tcptrail_birth* birth) {
+    struct tcptrail_details* details;
+    struct tcptrail_actor by = {};
+
+    if (owner_is_kernel()) return;
+    owner_set_actor(&by, bpf_get_current_task_btf());
+    birth->flags &= ~(TCPTRAIL_BIRTH_ENDED_BY_OWNER | TCPTRAIL_BIRTH_ENDED_BY_OTHER);
+    if (by.pid == birth->owner.actor.pid && owner_same_name(by.name, birth->owner.actor.name)) {
+        birth->flags |= TCPTRAIL_BIRTH_ENDED_BY_OWNER;
+        return;
+    }
+    birth->flags |= TCPTRAIL_BIRTH_ENDED_BY_OTHER;
+    details = store_details(key, birth);
+    if (!details) return;
+    details->ended_by_pid = by.pid;
+    __builtin_memcpy(details->ended_by_name, by.name, sizeof(by.name));
 }
 
 /*

@@ -16,28 +16,47 @@ static __always_inline bool read_is_tcp(const struct sock* sk) {
     return sk->sk_protocol == IPPROTO_TCP;
 }
 
+static __always_inline bool read_is_mapped(const struct in6_addr* address) {
+    const __be32* words = address->in6_u.u6_addr32;
+
+    return !words[0] && !words[1] && words[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline void read_address_rest(__u8* to, const struct in6_addr* from) {
+    __be32* words = (__be32*)to;
+
+    words[0] = from->in6_u.u6_addr32[1];
+    words[1] = from->in6_u.u6_addr32[2];
+    words[2] = from->in6_u.u6_addr32[3];
+}
+
 /*
  * inet_sport and not skc_num: inet_put_port() zeroes skc_num before the last change of an active
  * close, and leaves inet_sport.
  */
-static __always_inline void read_addresses(struct tcptrail_addresses* to, const struct sock* sk,
+static __always_inline void read_addresses(struct tcptrail_birth* to, const struct sock* sk,
                                            const struct tcp_sock* tp) {
-    to->family = sk->__sk_common.skc_family;
+    const struct sock_common* common = &sk->__sk_common;
+
+    to->family = common->skc_family;
     to->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
-    to->remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
-    to->netns = sk->__sk_common.skc_net.net->ns.inum;
-    to->ifindex = sk->__sk_common.skc_bound_dev_if;
-    if (to->family == AF_INET) {
-        *(__u32*)to->local = sk->__sk_common.skc_rcv_saddr;
-        *(__u32*)to->remote = sk->__sk_common.skc_daddr;
-    } else {
-        bpf_probe_read_kernel(to->local, sizeof(to->local), &sk->__sk_common.skc_v6_rcv_saddr);
-        bpf_probe_read_kernel(to->remote, sizeof(to->remote), &sk->__sk_common.skc_v6_daddr);
+    to->remote_port = bpf_ntohs(common->skc_dport);
+    to->netns = common->skc_net.net->ns.inum;
+    to->ifindex = common->skc_bound_dev_if;
+    if (to->family == AF_INET6 && read_is_mapped(&common->skc_v6_daddr)) to->family = AF_INET;
+    if (to->family == AF_INET6) {
+        *(__be32*)to->local = common->skc_v6_rcv_saddr.in6_u.u6_addr32[0];
+        *(__be32*)to->remote = common->skc_v6_daddr.in6_u.u6_addr32[0];
+        read_address_rest(to->local_rest, &common->skc_v6_rcv_saddr);
+        read_address_rest(to->remote_rest, &common->skc_v6_daddr);
+        return;
     }
+    *(__be32*)to->local = common->skc_rcv_saddr;
+    *(__be32*)to->remote = common->skc_daddr;
 }
 
 /* A running chrono counts up to now: tcp_get_info_chrono_stats(). */
-static __always_inline void read_chronos(struct tcptrail_socket* to, const struct tcp_sock* tp, __u32 now) {
+static __always_inline void read_chronos(struct tcptrail_trouble* to, const struct tcp_sock* tp, __u32 now) {
     __u32 type = compat_chrono_type(tp), running = now - tp->chrono_start;
 
     to->chrono_jiffies[0] = tp->chrono_stat[0] + (type == 1 ? running : 0);
@@ -58,18 +77,11 @@ static __always_inline __u32 read_quiet(const struct tcp_sock* tp, __u32 now) {
  * is the send time of the newest segment that was acknowledged (tcp_rack_advance()): neither a FIN nor a
  * keepalive's answer touches it. Both are CLOCK_MONOTONIC (tcp_clock_ns()).
  */
-static __always_inline void read_crossing(struct tcptrail_socket* to, const struct tcp_sock* tp) {
+static __always_inline void read_crossing(struct tcptrail_trouble* to, const struct tcp_sock* tp) {
     __u64 now = bpf_ktime_get_ns() / 1000, first = tp->first_tx_mstamp, delivered = tp->rack.mstamp;
 
     to->first_sent_us = first < now ? now - first : 0;
     to->delivered_us = delivered && delivered < now ? now - delivered : 0;
-}
-
-/* tcp_compute_delivery_rate() */
-static __always_inline __u64 read_delivery_rate(const struct tcp_sock* tp) {
-    __u64 interval = tp->rate_interval_us;
-
-    return interval ? (__u64)tp->rate_delivered * tp->mss_cache * 1000000 / interval : 0;
 }
 
 /* keepalive_time_when(); 0 where keepalive is off. */
@@ -82,43 +94,55 @@ static __always_inline __u32 read_keepalive_idle(const struct sock* sk, const st
 /* What tcp_sock has counted. Writes every byte of `to`. `sk` and `tp` may also point to a copy. */
 static __always_inline void read_socket(struct tcptrail_socket* to, const struct sock* sk,
                                         const struct tcp_sock* tp) {
-    __u32 now = (__u32)bpf_jiffies64();
-
     to->bytes_sent = tp->bytes_sent;
     to->bytes_acked = tp->bytes_acked;
     to->bytes_received = tp->bytes_received;
-    to->bytes_retransmitted = tp->bytes_retrans;
-    to->delivery_rate = read_delivery_rate(tp);
+    to->rate_delivered = tp->rate_delivered;
+    to->rate_interval_us = tp->rate_interval_us;
     to->segments_out = tp->segs_out;
     to->segments_in = tp->segs_in;
     to->data_segments_out = tp->data_segs_out;
     to->data_segments_in = tp->data_segs_in;
-    to->retransmits = tp->total_retrans;
-    to->lost = tp->lost;
-    to->reordering = tp->reord_seen;
-    to->dsack_duplicates = tp->dsack_dups;
-    to->out_of_order_in = tp->rcv_ooopack;
     to->srtt_us = tp->srtt_us;
     to->mdev_us = tp->mdev_us;
     to->rtt_min_us = tp->rtt_min.s[0].v;
     to->receive_rtt_us = tp->rcv_rtt_est.rtt_us;
     to->cwnd = tp->snd_cwnd;
     to->ssthresh = tp->snd_ssthresh;
-    to->mss = tp->mss_cache;
-    read_chronos(to, tp, now);
-    to->quiet_jiffies = read_quiet(tp, now);
-    to->received_jiffies = now - tp->inet_conn.icsk_ack.lrcvtime;
-    to->acked_jiffies = now - tp->rcv_tstamp;
-    read_crossing(to, tp);
-    to->send_queue = tp->write_seq - tp->snd_una;
+    to->quiet_jiffies = read_quiet(tp, (__u32)bpf_jiffies64());
     to->receive_queue = tp->rcv_nxt - tp->copied_seq;
     to->keepalive_idle_jiffies = read_keepalive_idle(sk, tp);
+    to->mss = tp->mss_cache;
     to->error = sk->sk_err;
-    to->soft_error = sk->sk_err_soft;
     to->shutdown = sk->sk_shutdown;
-    to->rto_count = 0;
-    to->pad = 0;
+    __builtin_memset(to->pad, 0, sizeof(to->pad));
     bpf_probe_read_kernel(to->congestion, sizeof(to->congestion), tp->inet_conn.icsk_ca_ops->name);
+    __builtin_memset(to->pad_end, 0, sizeof(to->pad_end));
+}
+
+/* Whether there is something in tcptrail_trouble. */
+static __always_inline bool read_has_trouble(const struct tcp_sock* tp) {
+    return tp->total_retrans | tp->lost | tp->reord_seen | tp->dsack_dups | tp->rcv_ooopack |
+           compat_rto_count(tp) | (tp->write_seq - tp->snd_una) | tp->chrono_stat[0] | tp->chrono_stat[1] |
+           tp->chrono_stat[2] | compat_chrono_type(tp);
+}
+
+/* Writes every byte of `to`. */
+static __always_inline void read_trouble(struct tcptrail_trouble* to, const struct tcp_sock* tp) {
+    __u32 now = (__u32)bpf_jiffies64();
+
+    to->bytes_retransmitted = tp->bytes_retrans;
+    read_crossing(to, tp);
+    to->retransmits = tp->total_retrans;
+    to->rto_count = compat_rto_count(tp);
+    to->lost = tp->lost;
+    to->reordering = tp->reord_seen;
+    to->dsack_duplicates = tp->dsack_dups;
+    to->out_of_order_in = tp->rcv_ooopack;
+    to->send_queue = tp->write_seq - tp->snd_una;
+    read_chronos(to, tp, now);
+    to->received_jiffies = now - tp->inet_conn.icsk_ack.lrcvtime;
+    to->acked_jiffies = now - tp->rcv_tstamp;
 }
 
 /* Bits of enum tcptrail_record_flag that tell of the socket. */
@@ -131,6 +155,7 @@ static __always_inline __u32 read_socket_flags(const struct sock* sk, const stru
     if (BPF_CORE_READ_BITFIELD(tp, nonagle) & TCP_NAGLE_OFF) flags |= TCPTRAIL_RECORD_NODELAY;
     if (BPF_CORE_READ_BITFIELD(tp, syn_data_acked)) flags |= TCPTRAIL_RECORD_FAST_OPEN;
     if (compat_is_mptcp(tp)) flags |= TCPTRAIL_RECORD_MPTCP;
+    if (compat_has_rto_count(tp)) flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
     return flags;
 }
 

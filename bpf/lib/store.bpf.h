@@ -13,6 +13,15 @@ static __always_inline void count(__u32 counter) {
         __sync_fetch_and_add(value, 1); /* atomic: a softirq's hook may interrupt another's on this CPU */
 }
 
+/* True: nobody else did. `birth` is in the map, and may be another's afterwards. */
+static __always_inline bool store_remove(__u64 key, const struct tcptrail_birth* birth) {
+    bool has_details = birth->flags & TCPTRAIL_BIRTH_HAS_DETAILS;
+
+    if (bpf_map_delete_elem(&connections, &key)) return false;
+    if (has_details) bpf_map_delete_elem(&details, &key);
+    return true;
+}
+
 /* A birth that was taken over may be of another socket, which was at this address before. */
 static __always_inline bool store_is_stale(const struct sock* sk, const struct tcptrail_birth* birth) {
     return birth->flags & TCPTRAIL_BIRTH_TAKEN_OVER &&
@@ -24,11 +33,25 @@ static __always_inline struct tcptrail_birth* store_find(const struct sock* sk) 
     struct tcptrail_birth* birth = bpf_map_lookup_elem(&connections, &key);
 
     if (!birth || !store_is_stale(sk, birth)) return birth;
-    if (!bpf_map_delete_elem(&connections, &key)) count(TCPTRAIL_BIRTHS_DROPPED);
+    if (store_remove(key, birth)) count(TCPTRAIL_BIRTHS_DROPPED);
     return NULL;
 }
 
-/* Appends a state to the timeline. `birth` may be on the stack or in the map. */
+/* The details of a birth in the map, which are made if there are none. NULL: there was no room for them. */
+static __always_inline struct tcptrail_details* store_details(__u64 key, struct tcptrail_birth* birth) {
+    struct tcptrail_details none = {};
+
+    if (!(birth->flags & TCPTRAIL_BIRTH_HAS_DETAILS)) {
+        if (bpf_map_update_elem(&details, &key, &none, BPF_ANY)) {
+            birth->flags |= TCPTRAIL_BIRTH_DETAILS_LOST;
+            return NULL;
+        }
+        birth->flags |= TCPTRAIL_BIRTH_HAS_DETAILS;
+    }
+    return bpf_map_lookup_elem(&details, &key);
+}
+
+/* The second and all further states but CLOSE. `birth` may be on the stack or in the map. */
 static __always_inline void store_state(struct tcptrail_birth* birth, __u8 state, __u64 now) {
     __u32 n = birth->timeline_len;
 

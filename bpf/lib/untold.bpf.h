@@ -13,11 +13,12 @@ static __always_inline void untold_from_birth(struct tcptrail_untold_key* key,
     key->role = birth->role;
     key->state = birth->state;
     if (birth->reset_state == birth->state) key->reset_direction = birth->reset_direction;
-    if (birth->established_ns)
+    if (birth->flags & TCPTRAIL_BIRTH_ESTABLISHED)
         key->facts |= TCPTRAIL_UNTOLD_ESTABLISHED;
     else
         key->reported_error = birth->reported_error;
-    if (birth->ended_by.pid) key->facts |= TCPTRAIL_UNTOLD_ENDED_BY_CALL;
+    if (birth->flags & (TCPTRAIL_BIRTH_ENDED_BY_OWNER | TCPTRAIL_BIRTH_ENDED_BY_OTHER))
+        key->facts |= TCPTRAIL_UNTOLD_ENDED_BY_CALL;
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) key->facts |= TCPTRAIL_UNTOLD_ENDING;
 #pragma unroll
     for (int i = 0; i < TCPTRAIL_TIMELINE_LEN; i++)

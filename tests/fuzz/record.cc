@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "agent/capture/decode.h"
+#include "agent/connections/addresses.h"
 #include "agent/connections/connections.h"
 #include "agent/connections/listener.h"
 #include "agent/encode/event.h"
@@ -49,7 +50,8 @@ void run(std::span<const uint8_t> input) {
     const auto aligned = std::make_unique<uint64_t[]>(input.size() / sizeof(uint64_t) + 1);
     if (!input.empty()) std::memcpy(aligned.get(), input.data(), input.size());
     const std::span bytes(reinterpret_cast<const std::byte*>(aligned.get()), input.size());
-    if (const auto record = capture::decode(bytes)) take_connection(**record);
+    tcptrail_record room;
+    if (const auto record = capture::decode(bytes, room)) take_connection(**record);
     if (const auto record = capture::decode_listener(bytes)) take_listener(**record);
 }
 
@@ -63,14 +65,17 @@ std::vector<std::string> seeds() {
     tcptrail::tests::walk(client, {2, 1, 4, 5, 7});
     auto server = tcptrail::tests::make_record(TCPTRAIL_ROLE_SERVER);
     tcptrail::tests::walk(server, {3, 1, 8, 9, 7});
-    server.birth.addresses.family = AF_INET6;
+    server.birth.family = AF_INET6;
     server.flags = TCPTRAIL_RECORD_FIN_RECEIVED | TCPTRAIL_RECORD_HAS_RTO_COUNT | TCPTRAIL_RECORD_KEEPALIVE;
     tcptrail_listener_record listener{};
     listener.version = TCPTRAIL_RECORD_VERSION;
     listener.size = sizeof listener;
-    listener.addresses = client.birth.addresses;
+    listener.addresses = connections::addresses_of(client.birth);
     listener.listener.owner = client.birth.owner;
-    return {bytes_of(client), bytes_of(server), bytes_of(listener)};
+    auto lean = client;
+    lean.size = TCPTRAIL_RECORD_LEAN_BYTES;
+    lean.flags |= TCPTRAIL_RECORD_LEAN;
+    return {bytes_of(client), bytes_of(server), bytes_of(lean).substr(0, lean.size), bytes_of(listener)};
 }
 
 const ::tests::fuzz::Register registered({"record", run, seeds});

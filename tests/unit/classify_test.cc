@@ -78,7 +78,7 @@ TEST_CASE("classify: attempts that were not established", "[unit]") {
         CHECK(judge(record).outcome == Outcome::host_unreachable);
     }
     SECTION("given up by a disconnect, which is not a close()") {
-        record.birth.ended_by.pid = 4321;
+        record.birth.flags |= TCPTRAIL_BIRTH_ENDED_BY_OWNER;
         CHECK(judge(record) == Verdict{Outcome::abandoned, End::not_established, 0});
     }
     SECTION("no errno, but nobody gave up: it was fetched before the end") {
@@ -88,7 +88,7 @@ TEST_CASE("classify: attempts that were not established", "[unit]") {
     }
     SECTION("no port to send a SYN from") {
         record.socket.segments_out = 0;
-        record.birth.addresses.local_port = 0;
+        record.birth.local_port = 0;
         CHECK(judge(record) == Verdict{Outcome::no_local_port, End::not_established, EADDRNOTAVAIL});
     }
     SECTION("closed before a deferred SYN (TCP_FASTOPEN_CONNECT) left is no lack of ports") {
@@ -168,7 +168,7 @@ TEST_CASE("classify: resets, timeouts and kills", "[unit]") {
     SECTION("data was never acknowledged") {
         auto record = client({syn, est, done});
         record.socket.error = ETIMEDOUT;
-        record.socket.send_queue = 100;
+        record.trouble.send_queue = 100;
         CHECK(judge(record) == Verdict{Outcome::established, End::retransmit_timeout, ETIMEDOUT});
         record.socket.error = EHOSTUNREACH;  // an ICMP came meanwhile
         CHECK(judge(record) == Verdict{Outcome::established, End::retransmit_timeout, EHOSTUNREACH});
@@ -236,15 +236,15 @@ TEST_CASE("classify: every state with every event", "[unit]") {
                         auto record = make_record(role);
                         for (const uint8_t state : life)
                             walk(record, {state});
-                        if (life.empty() || life[0] == est || life[0] > rcv) record.birth.established_ns = 0;
-                        record.socket.error = error;
+                        if (life.empty() || life[0] == est || life[0] > rcv) record.birth.flags = 0;
+                        record.socket.error = static_cast<uint16_t>(error);
                         record.birth.reset_direction = reset;
                         record.birth.reset_state = record.birth.state;
-                        record.socket.send_queue = bits & 1;
+                        record.trouble.send_queue = bits & 1;
                         record.flags = (bits & 2 ? TCPTRAIL_RECORD_ORPHAN : 0) |
                                        (bits & 4 ? TCPTRAIL_RECORD_FIN_RECEIVED : 0) |
                                        (bits & 8 ? TCPTRAIL_RECORD_END_MISSED : 0);
-                        record.birth.flags = bits & 16 ? TCPTRAIL_BIRTH_ENDING : 0;
+                        if (bits & 16) record.birth.flags |= TCPTRAIL_BIRTH_ENDING;
                         record.socket.segments_out = bits & 32 ? 1 : 0;
                         const Verdict v = judge(record);
                         const bool gone = bits & 8;

@@ -30,11 +30,11 @@ tcptrail_record client(std::initializer_list<uint8_t> states) {
 TEST_CASE("connection: idle until the first byte that was never acknowledged", "[unit]") {
     auto record = client({tcp_syn_sent, tcp_established, tcp_close});
     record.ended_ns = 200 * second_ns;
-    tcptrail_socket& s = record.socket;
-    s.bytes_sent = 150;
-    s.bytes_received = 200;
+    record.socket.bytes_sent = 150;
+    record.socket.bytes_received = 200;
+    record.socket.quiet_jiffies = 10;  // a retransmission
+    tcptrail_trouble& s = record.trouble;
     s.send_queue = 50;
-    s.quiet_jiffies = 10;         // a retransmission
     s.received_jiffies = 20'000;  // 250 Hz: 80 s
     s.acked_jiffies = 15'000;     // 60 s
     s.first_sent_us = 45'000'000;
@@ -69,7 +69,7 @@ TEST_CASE("connection: idle for no longer than it lasted", "[unit]") {
 
 TEST_CASE("connection: while it is open", "[unit]") {
     auto record = client({tcp_syn_sent, tcp_established});
-    record.birth.ended_by.pid = 99;  // of a shutdown() of a direction, later perhaps
+    tcptrail::tests::end_by(record, 99, "other");  // of a shutdown() of a direction, later perhaps
     SECTION("progress") {
         record.flags |= TCPTRAIL_RECORD_PROGRESS;
         const Connection c = connection_of(record, kernel, epoch);
@@ -90,7 +90,7 @@ TEST_CASE("connection: while it is open", "[unit]") {
     SECTION("an attempt has no outcome yet, but an age and its SYNs") {
         auto attempt = client({tcp_syn_sent});
         attempt.flags |= TCPTRAIL_RECORD_PROGRESS;
-        attempt.socket.retransmits = 2;
+        attempt.trouble.retransmits = 2;
         const Connection c = connection_of(attempt, kernel, epoch);
         CHECK(c.outcome == Outcome::unspecified);
         CHECK(c.end == End::unspecified);
@@ -108,10 +108,10 @@ TEST_CASE("connection: while it is open", "[unit]") {
 
 TEST_CASE("connection: retransmits by kind, where all of them were seen", "[unit]") {
     auto record = client({tcp_syn_sent, tcp_established, tcp_fin_wait1, tcp_fin_wait2, tcp_close});
-    record.birth.fast_retransmits = 1;
-    record.birth.timeout_retransmits = 2;
-    record.birth.probe_retransmits = 3;
-    record.birth.fin_retransmits = 4;
+    record.details.fast_retransmits = 1;
+    record.details.timeout_retransmits = 2;
+    record.details.probe_retransmits = 3;
+    record.details.fin_retransmits = 4;
     const Connection c = connection_of(record, kernel, epoch);
     CHECK(c.traffic->fast_retransmits == 1);
     CHECK(c.traffic->timeout_retransmits == 2);
@@ -122,6 +122,10 @@ TEST_CASE("connection: retransmits by kind, where all of them were seen", "[unit
     }
     SECTION("not of an older connection") {
         record.birth.flags |= TCPTRAIL_BIRTH_ADOPTED;
+        CHECK_FALSE(connection_of(record, kernel, epoch).traffic->fast_retransmits);
+    }
+    SECTION("not where the kernel had no room for them") {
+        record.birth.flags |= TCPTRAIL_BIRTH_DETAILS_LOST;
         CHECK_FALSE(connection_of(record, kernel, epoch).traffic->fast_retransmits);
     }
 }

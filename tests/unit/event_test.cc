@@ -65,19 +65,18 @@ std::string differences(const v1::ConnectionEvent& event, const std::string& gol
 }
 
 void set_addresses(tcptrail_record& record, int family, const char* local, const char* remote) {
-    tcptrail_addresses& a = record.birth.addresses;
-    a.family = static_cast<uint16_t>(family);
-    std::memset(a.local, 0, sizeof a.local);
-    std::memset(a.remote, 0, sizeof a.remote);
-    REQUIRE(inet_pton(family, local, a.local) == 1);
-    REQUIRE(inet_pton(family, remote, a.remote) == 1);
+    uint8_t here[16]{}, there[16]{};
+    REQUIRE(inet_pton(family, local, here) == 1);
+    REQUIRE(inet_pton(family, remote, there) == 1);
+    tcptrail::tests::set_addresses(record.birth, family, here, there);
 }
 
 // The other end of the same connection.
 tcptrail_record mirrored(tcptrail_record record) {
-    tcptrail_addresses& a = record.birth.addresses;
-    std::swap(a.local, a.remote);
-    std::swap(a.local_port, a.remote_port);
+    tcptrail_birth& birth = record.birth;
+    std::swap(birth.local, birth.remote);
+    std::swap(birth.local_rest, birth.remote_rest);
+    std::swap(birth.local_port, birth.remote_port);
     record.birth.role = TCPTRAIL_ROLE_SERVER;
     return record;
 }
@@ -88,16 +87,12 @@ tcptrail_socket measured_socket() {
     s.bytes_sent = 130;
     s.bytes_acked = 102;
     s.bytes_received = 51;
-    s.bytes_retransmitted = 30;
-    s.delivery_rate = 1'250'000;
+    s.rate_delivered = 1'250'000;  // with mss and the interval: 1,250,000 bytes in a second
+    s.rate_interval_us = 1'448'000'000;
     s.segments_out = 8;
     s.segments_in = 7;
     s.data_segments_out = 3;
     s.data_segments_in = 2;
-    s.retransmits = 2;
-    s.rto_count = 1;
-    s.lost = 1;
-    s.out_of_order_in = 1;
     s.srtt_us = 8004;
     s.mdev_us = 2002;
     s.rtt_min_us = 900;
@@ -105,13 +100,23 @@ tcptrail_socket measured_socket() {
     s.cwnd = 10;
     s.ssthresh = 7;
     s.mss = 1448;
-    s.chrono_jiffies[0] = 10;
-    s.chrono_jiffies[1] = 5;
     s.quiet_jiffies = 25;
     s.keepalive_idle_jiffies = 7200 * 250;
     s.shutdown = 3;
     std::strcpy(s.congestion, "bbr");
     return s;
+}
+
+tcptrail_trouble measured_trouble() {
+    tcptrail_trouble t{};
+    t.bytes_retransmitted = 30;
+    t.retransmits = 2;
+    t.rto_count = 1;
+    t.lost = 1;
+    t.out_of_order_in = 1;
+    t.chrono_jiffies[0] = 10;
+    t.chrono_jiffies[1] = 5;
+    return t;
 }
 
 tcptrail_record closed_client() {
@@ -120,12 +125,12 @@ tcptrail_record closed_client() {
     record.flags = TCPTRAIL_RECORD_FIN_RECEIVED | TCPTRAIL_RECORD_HAS_RTO_COUNT | TCPTRAIL_RECORD_KEEPALIVE |
                    TCPTRAIL_RECORD_NODELAY;
     record.socket = measured_socket();
+    record.trouble = measured_trouble();
     record.birth.syn_retransmits = 1;
-    record.birth.retransmit_first_ns = record.birth.opened_ns + 400'000;
-    record.birth.retransmit_last_ns = record.birth.opened_ns + 1'500'000;
-    record.birth.ended_by.pid = 1234;
-    std::strcpy(record.birth.ended_by.name, "curl");
-    std::strcpy(record.birth.owner.thread_name, "resolver");
+    record.details.retransmit_first_ns = record.birth.opened_ns + 400'000;
+    record.details.retransmit_last_ns = record.birth.opened_ns + 1'500'000;
+    record.birth.flags |= TCPTRAIL_BIRTH_ENDED_BY_OWNER;
+    std::strcpy(record.birth.thread_name, "resolver");
     return record;
 }
 
@@ -145,7 +150,7 @@ TEST_CASE("event: a client that closed first", "[unit]") {
         "connect_us": "1000", "lifetime_us": "2999000", "idle_us": "100000",
         "timeline": [{"state": "STATE_SYN_SENT"}, {"state": "STATE_ESTABLISHED", "at_us": "1000"},
                      {"state": "STATE_FIN_WAIT1", "at_us": "2000"}, {"state": "STATE_FIN_WAIT2", "at_us": "3000"},
-                     {"state": "STATE_CLOSE", "at_us": "4000"}],
+                     {"state": "STATE_CLOSE", "at_us": "3000000"}],
         "retransmit_first_us": "400", "retransmit_last_us": "1500",
         "bytes_sent": "130", "bytes_acked": "100", "bytes_received": "50",
         "segments_out": "8", "segments_in": "7", "data_segments_out": "3", "data_segments_in": "2",
@@ -166,6 +171,7 @@ TEST_CASE("event: a server in a container", "[unit]") {
     record.birth.synack_rtt_us = 1200;
     record.flags = TCPTRAIL_RECORD_FIN_RECEIVED;
     record.socket = measured_socket();
+    record.trouble = measured_trouble();
     record.socket.bytes_acked = 101;
     const std::string path =
         "/kubepods/pod1/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -185,7 +191,7 @@ TEST_CASE("event: a server in a container", "[unit]") {
         "connect_us": "1200", "lifetime_us": "2999000", "idle_us": "100000",
         "timeline": [{"state": "STATE_SYN_RECV"}, {"state": "STATE_ESTABLISHED", "at_us": "1200"},
                      {"state": "STATE_CLOSE_WAIT", "at_us": "2200"}, {"state": "STATE_LAST_ACK", "at_us": "3200"},
-                     {"state": "STATE_CLOSE", "at_us": "4200"}],
+                     {"state": "STATE_CLOSE", "at_us": "3000200"}],
         "bytes_sent": "130", "bytes_acked": "100", "bytes_received": "50",
         "segments_out": "8", "segments_in": "7", "data_segments_out": "3", "data_segments_in": "2",
         "fast_retransmits": 0, "timeout_retransmits": 0, "probe_retransmits": 0, "fin_retransmits": 0,
@@ -207,7 +213,7 @@ TEST_CASE("event: an attempt that was refused", "[unit]") {
     record.socket.error = ECONNREFUSED;
     record.socket.cwnd = 10;
     record.socket.mss = 536;
-    record.socket.send_queue = 1;  // the SYN
+    record.trouble.send_queue = 1;  // the SYN
     record.birth.reset_direction = TCPTRAIL_RESET_RECEIVED;
     record.birth.reset_state = 2;
     record.birth.reset_ns = record.birth.opened_ns + 700'000;
@@ -221,7 +227,7 @@ TEST_CASE("event: an attempt that was refused", "[unit]") {
         "end": "END_NOT_ESTABLISHED", "reset": {"direction": "RESET_DIRECTION_RECEIVED", "state": "STATE_SYN_SENT"},
         "opened_unix_nanos": "1700000100000000000", "ended_unix_nanos": "1700000103000000000",
         "lifetime_us": "3000000", "reset_us": "700",
-        "timeline": [{"state": "STATE_SYN_SENT"}, {"state": "STATE_CLOSE", "at_us": "1000"}],
+        "timeline": [{"state": "STATE_SYN_SENT"}, {"state": "STATE_CLOSE", "at_us": "3000000"}],
         "bytes_sent": "0", "bytes_acked": "0", "bytes_received": "0",
         "segments_out": "1", "segments_in": "1", "data_segments_out": "0", "data_segments_in": "0",
         "retransmits": 0, "syn_retransmits": 0, "bytes_retransmitted": "0",
@@ -285,15 +291,13 @@ TEST_CASE("event: it began before the capture", "[unit]") {
     auto record = closed_client();
     record.flags = 0;
     record.birth.flags = TCPTRAIL_BIRTH_ADOPTED;
-    record.birth.opened_ns = record.birth.established_ns = 0;
+    record.birth.opened_ns = 0;
     record.birth.syn_retransmits = 0;
-    record.birth.timeline_len = 1;
-    record.birth.timeline[0] = (103 * second_ns) << 4 | 7;
+    record.birth.timeline_len = 0;
     record.birth.state = 1;
-    record.birth.ended_by = {};
-    record.birth.owner.source = TCPTRAIL_OWNER_SCAN;
+    record.birth.owner_source = TCPTRAIL_OWNER_SCAN;
     record.birth.owner.actor.uid = ~0u;
-    std::strcpy(record.birth.owner.thread_name, "curl");
+    std::strcpy(record.birth.thread_name, "curl");
     record.birth.reset_direction = TCPTRAIL_RESET_SENT;
     record.birth.reset_reason = 2;
     record.birth.reset_state = 1;
@@ -325,7 +329,7 @@ TEST_CASE("event: addresses of all kinds", "[unit]") {
     auto record = closed_client();
     SECTION("IPv6 link-local, with its zone") {
         set_addresses(record, AF_INET6, "fe80::1", "fe80::2");
-        record.birth.addresses.ifindex = 4;
+        record.birth.ifindex = 4;
         const auto event = event_of(record);
         CHECK(event.family() == v1::FAMILY_IPV6);
         CHECK(event.local_address() == "fe80::1%4");
@@ -334,7 +338,7 @@ TEST_CASE("event: addresses of all kinds", "[unit]") {
     }
     SECTION("IPv6") {
         set_addresses(record, AF_INET6, "2001:db8::1", "::1");
-        record.birth.addresses.ifindex = 4;
+        record.birth.ifindex = 4;
         const auto event = event_of(record);
         CHECK(event.family() == v1::FAMILY_IPV6);
         CHECK(event.local_address() == "2001:db8::1");
@@ -347,7 +351,9 @@ TEST_CASE("event: addresses of all kinds", "[unit]") {
         CHECK(event_of(record).SerializeAsString() == plain.SerializeAsString());
     }
     SECTION("not known") {
-        record.birth.addresses = {};
+        constexpr uint8_t none[16]{};
+        tcptrail::tests::set_addresses(record.birth, 0, none, none);
+        record.birth.local_port = record.birth.remote_port = 0;
         const auto event = event_of(record);
         CHECK(event.family() == v1::FAMILY_UNSPECIFIED);
         CHECK(event.local_address().empty());
@@ -373,8 +379,8 @@ TEST_CASE("event: both ends of a connection have one key", "[unit]") {
     for (const Pair& pair : pairs) {
         auto record = closed_client();
         set_addresses(record, pair.family, pair.local, pair.remote);
-        record.birth.addresses.local_port = pair.local_port;
-        record.birth.addresses.remote_port = pair.remote_port;
+        record.birth.local_port = pair.local_port;
+        record.birth.remote_port = pair.remote_port;
         const Message client = to_message(event_of(record)), server = to_message(event_of(mirrored(record)));
         INFO(client.key);
         CHECK(client.key == server.key);
@@ -456,8 +462,9 @@ TEST_CASE("event: the id names one attempt", "[unit]") {
 TEST_CASE("event: names that hold anything", "[unit]") {
     auto record = closed_client();
     std::memcpy(record.birth.owner.actor.name, "a\xff\xc3(\x1b[31m\n\t", 11);
-    std::memcpy(record.birth.owner.thread_name, "\xe2\x82", 3);  // cut in the middle of a character
-    std::memcpy(record.birth.ended_by.name, "\xf0\x9f\x90\x99\"\\", 7);
+    std::memcpy(record.birth.thread_name, "\xe2\x82", 3);  // cut in the middle of a character
+    record.birth.flags &= ~TCPTRAIL_BIRTH_ENDED_BY_OWNER;
+    tcptrail::tests::end_by(record, 1234, "\xf0\x9f\x90\x99\"\\");
     std::memcpy(record.socket.congestion, "\xc0\xaf", 3);  // overlong
     const context::Identity identity{"/tmp/\x80", "/system.slice/a\\x2db\xfe", "", {}};
     const auto event = event_of(record, identity);
@@ -500,7 +507,7 @@ TEST_CASE("event: an errno without a name has its number", "[unit]") {
 TEST_CASE("event: process is absent when nothing is known of it", "[unit]") {
     auto record = closed_client();
     record.birth.owner = {};
-    record.birth.ended_by = {};
+    record.birth.flags &= ~TCPTRAIL_BIRTH_ENDED_BY_OWNER;
     const auto event = event_of(record, {});
     CHECK_FALSE(event.has_process());
     CHECK_FALSE(event.has_ended_by());

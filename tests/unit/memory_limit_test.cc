@@ -97,10 +97,10 @@ TEST_CASE("memory limit: what does not fit becomes smaller, and is said") {
 
     const std::string told = fit_into_memory(options, 48 << 20);
     CHECK(told ==
-          "sized for the 48 MiB of memory that the cgroup has: capture.ring_bytes 4 MiB instead of 64 MiB, "
-          "capture.max_connections 32768 instead of 524288; below 80 MiB the kernel may kill the process");
+          "sized for the 48 MiB of memory that the cgroup has: capture.ring_bytes 4 MiB instead of 32 MiB, "
+          "capture.max_connections 46260 instead of 524288; below 80 MiB the kernel may kill the process");
     CHECK(options.ring_bytes == 4 << 20);
-    CHECK(options.max_connections == 32768);
+    CHECK(options.max_connections == 46260);
     CHECK(fit_into_memory(options, 48 << 20).empty());
 
     fit_into_memory(options, 1);

@@ -30,10 +30,9 @@ tcptrail_record closed_client() {
 tcptrail_open open_client(uint32_t flags = 0) {
     const tcptrail_record record = make_record(TCPTRAIL_ROLE_CLIENT);
     tcptrail_open open{};
-    std::copy(std::begin(record.birth.addresses.remote), std::end(record.birth.addresses.remote),
-              open.remote);
-    open.netns = record.birth.addresses.netns;
-    open.remote_port = record.birth.addresses.remote_port;
+    std::copy(std::begin(record.birth.remote), std::end(record.birth.remote), open.remote);
+    open.netns = record.birth.netns;
+    open.remote_port = record.birth.remote_port;
     open.family = AF_INET;
     open.flags = flags;
     open.role = TCPTRAIL_ROLE_CLIENT;
@@ -92,7 +91,7 @@ TEST_CASE("tally: lifecycles are what the kernel counts as opens", "[unit]") {
     }
     SECTION("each namespace for itself") {
         auto record = closed_client();
-        record.birth.addresses.netns = 7;
+        record.birth.netns = 7;
         tally.add(ended(record), second_ns);
         CHECK(tally.lifecycles(7) == 1);
         tally.keep_only({home});
