@@ -180,6 +180,7 @@ struct tcp_sock {
     struct inet_connection_sock inet_conn;
     struct tcp_rack rack;
     __u64 first_tx_mstamp;
+    __u64 tcp_clock_cache;
     __u32 rcv_tstamp;
     __u64 bytes_sent;
     __u64 bytes_acked;

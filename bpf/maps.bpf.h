@@ -9,6 +9,7 @@
 #include "bpf/abi/config.h"
 #include "bpf/abi/control.h"
 #include "bpf/abi/counters.h"
+#include "bpf/abi/lean.h"
 #include "bpf/abi/listener.h"
 #include "bpf/abi/record.h"
 #include "bpf/abi/untold.h"
@@ -33,12 +34,13 @@ struct {
 /*
  * What few connections have: the first retransmit, or an end by another process than the owner, makes one.
  * Inserted: lib/store, for hooks/retransmit and hooks/state. Deleted: with the birth. Read: lib/emit,
- * hooks/walk. Full: told as DETAILS_LOST. Size: set before load from capture.max_connections.
+ * hooks/walk. Full: told as DETAILS_LOST. Size: set before load, an eighth of capture.max_connections: its
+ * buckets are paid at once.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
-    __uint(max_entries, 524288);
+    __uint(max_entries, 65536);
     __type(key, __u64);
     __type(value, struct tcptrail_details);
 } details SEC(".maps");
@@ -176,6 +178,7 @@ struct {
 
 /* Never used: bring the types of abi/ into the object's BTF, where a check compares them with the headers. */
 const struct tcptrail_record* record_type __attribute__((unused));
+const struct tcptrail_lean* lean_type __attribute__((unused));
 const struct tcptrail_listener_record* listener_record_type __attribute__((unused));
 const struct tcptrail_open* open_type __attribute__((unused));
 const struct tcptrail_task_netns* task_netns_type __attribute__((unused));
@@ -214,6 +217,12 @@ __u32 sweep_writes_open = 0;
  * the user side before each walk.
  */
 __u64 walk_untold_ns = 0;
+
+/* lib/clock: when it was looked at last, and how long the host has slept since it was started. */
+struct {
+    __u64 jiffies;
+    __u64 suspended_ns;
+} ticks = {};
 
 /* hooks/sweep and hooks/walk, one element at a time: see abi/walk.h. */
 struct tcptrail_by_key by_key = {};

@@ -17,6 +17,7 @@
 #include "agent/capture/memory_limit.h"
 #include "agent/capture/programs.h"
 #include "bpf/abi/control.h"
+#include "bpf/abi/lean.h"
 
 namespace tcptrail::capture {
 
@@ -73,7 +74,7 @@ Result<> Capture::open_old_rings() {
     for (OldRing& old : handover_->old_rings()) {
         auto ring = Ring::open(std::move(old.map));
         if (!ring) return std::unexpected(std::move(ring.error()).within("the agent before"));
-        sources_.push_back({std::move(*ring), std::move(old.record), old.generation});
+        sources_.push_back({std::move(*ring), std::move(old.records), old.generation});
     }
     return {};
 }
@@ -123,16 +124,28 @@ int Capture::wake_fd() const {
     return own_ring().fd();
 }
 
+namespace {
+
+template <class Record>
+std::span<const std::byte> translate(std::span<const std::byte> bytes, const Translation& translation,
+                                     Record& record) {
+    const auto ours = std::as_writable_bytes(std::span(&record, 1));
+    translation.apply(bytes, ours);
+    record.version = TCPTRAIL_RECORD_VERSION;
+    record.size = sizeof record;
+    return ours;
+}
+
+}  // namespace
+
 void Capture::deliver(std::span<const std::byte> bytes, const Source& source) {
     received.add();
-    tcptrail_record translated, room;
-    if (source.translation && bytes.size() <= source.translation->from_bytes()) {
-        const auto ours = std::as_writable_bytes(std::span(&translated, 1));
-        source.translation->apply(bytes, ours);
-        translated.version = TCPTRAIL_RECORD_VERSION;
-        translated.size = sizeof translated;
-        bytes = ours;
-    }
+    tcptrail_record whole, room;
+    tcptrail_lean lean;
+    if (source.translations && bytes.size() == source.translations->whole.from_bytes())
+        bytes = translate(bytes, source.translations->whole, whole);
+    else if (source.translations && bytes.size() == source.translations->lean.from_bytes())
+        bytes = translate(bytes, source.translations->lean, lean);
     if (const auto record = decode(bytes, room))
         consumer_(**record);
     else

@@ -153,8 +153,8 @@ private:
     // A ring that is read, and how its records become ours.
     struct Source {
         std::unique_ptr<Ring> ring;
-        std::optional<Translation> translation;  // none: they are ours
-        uint32_t generation = 0;                 // whose pins go when it is empty; 0: it is ours
+        std::optional<RecordTranslations> translations;  // none: they are ours
+        uint32_t generation = 0;                         // whose pins go when it is empty; 0: it is ours
     };
 
     Capture(const Options& options, Consumer consumer);

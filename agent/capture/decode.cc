@@ -4,8 +4,9 @@
 #include <sys/socket.h>
 
 #include <cstdint>
-#include <cstring>
 #include <string>
+
+#include "agent/capture/lean.h"
 
 namespace tcptrail::capture {
 
@@ -13,43 +14,33 @@ namespace {
 
 constexpr uint64_t last_state = 12;  // TCP_NEW_SYN_RECV of include/net/tcp_states.h
 
-std::unexpected<Error> refuse_size(size_t bytes, size_t expected) {
-    return fail("a record of " + std::to_string(bytes) + " bytes, not " + std::to_string(expected));
-}
-
-// Refuses another alignment or version. `bytes` has at least the head of a record.
+// Refuses another size, alignment or version.
 template <class Record>
 Result<const Record*> frame(std::span<const std::byte> bytes) {
+    if (bytes.size() != sizeof(Record))
+        return fail("a record of " + std::to_string(bytes.size()) + " bytes, not " +
+                    std::to_string(sizeof(Record)));
     if (reinterpret_cast<uintptr_t>(bytes.data()) % alignof(Record) != 0) return fail("a misaligned record");
     const auto* record = reinterpret_cast<const Record*>(bytes.data());
-    if (record->version != TCPTRAIL_RECORD_VERSION || record->size != bytes.size())
+    if (record->version != TCPTRAIL_RECORD_VERSION || record->size != sizeof(Record))
         return fail("a record of version " + std::to_string(record->version) + " and size " +
                     std::to_string(record->size));
     return record;
 }
 
-// One that was lean may be larger by now: translated from another layout.
-const tcptrail_record* complete(std::span<const std::byte> lean, tcptrail_record& room) {
-    std::memcpy(&room, lean.data(), lean.size());
-    std::memset(reinterpret_cast<std::byte*>(&room) + lean.size(), 0, sizeof room - lean.size());
-    std::memcpy(room.birth.thread_name, room.birth.owner.actor.name, sizeof room.birth.thread_name);
-    room.size = sizeof room;
-    room.flags &= ~uint32_t{TCPTRAIL_RECORD_LEAN};
-    return &room;
-}
-
 }  // namespace
 
 Result<const tcptrail_record*> decode(std::span<const std::byte> bytes, tcptrail_record& room) {
-    const bool is_short = bytes.size() == TCPTRAIL_RECORD_LEAN_BYTES;
-    if (!is_short && bytes.size() != sizeof(tcptrail_record))
-        return refuse_size(bytes.size(), sizeof(tcptrail_record));
-    const auto framed = frame<tcptrail_record>(bytes);
-    if (!framed) return framed;
-    const tcptrail_record* record = *framed;
-    const bool is_lean = record->flags & TCPTRAIL_RECORD_LEAN;
-    if (is_short && !is_lean) return refuse_size(bytes.size(), sizeof(tcptrail_record));
-    if (is_lean) record = complete(bytes, room);
+    const tcptrail_record* record = &room;
+    if (bytes.size() == sizeof(tcptrail_lean)) {
+        const auto lean = frame<tcptrail_lean>(bytes);
+        if (!lean) return std::unexpected(lean.error());
+        expand(**lean, room);
+    } else {
+        const auto framed = frame<tcptrail_record>(bytes);
+        if (!framed) return framed;
+        record = *framed;
+    }
     const tcptrail_birth& birth = record->birth;
     if (birth.timeline_len > TCPTRAIL_TIMELINE_LEN) return fail("a timeline that is too long");
     if (birth.role > TCPTRAIL_ROLE_SERVER) return fail("an unknown role");
@@ -68,8 +59,6 @@ Result<const tcptrail_record*> decode(std::span<const std::byte> bytes, tcptrail
 }
 
 Result<const tcptrail_listener_record*> decode_listener(std::span<const std::byte> bytes) {
-    if (bytes.size() != sizeof(tcptrail_listener_record))
-        return refuse_size(bytes.size(), sizeof(tcptrail_listener_record));
     const auto framed = frame<tcptrail_listener_record>(bytes);
     if (!framed) return framed;
     const tcptrail_listener_record* record = *framed;

@@ -12,7 +12,7 @@ namespace tcptrail::capture {
 
 // The record in one piece of ring content. Refuses other sizes and versions, and numbers outside of
 // what the ABI allows: what passes can be used without further checks. The result points into `bytes`, or to
-// `room`, where a lean record is completed.
+// `room`, where the short form is expanded.
 Result<const tcptrail_record*> decode(std::span<const std::byte> bytes, tcptrail_record& room);
 
 // The same for what the iterator over the listeners writes.

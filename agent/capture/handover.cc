@@ -152,16 +152,17 @@ std::vector<OldRing> Handover::old_rings() const {
         const auto info = info_of(ring.get());
         if (!info) continue;
         const std::string layout = read_layout(pins_.map(generation, "layout").get());
-        std::optional<Translation> record;
+        std::optional<RecordTranslations> records;
         if (layout != own_layout_) {
-            auto translation = Translation::make("tcptrail_record", layout, own_layout_);
-            if (!translation) continue;  // nobody can read it
-            record = std::move(*translation);
+            auto whole = Translation::make("tcptrail_record", layout, own_layout_);
+            auto lean = Translation::make("tcptrail_lean", layout, own_layout_);
+            if (!whole || !lean) continue;  // nobody can read it
+            records = {std::move(*whole), std::move(*lean)};
         }
         // Of several generations with one ring, the last that has it stands for it.
         if (!known.insert(info->id).second)
             std::erase_if(rings, [&](const OldRing& old) { return info_of(old.map.get())->id == info->id; });
-        rings.push_back({generation, std::move(ring), std::move(record)});
+        rings.push_back({generation, std::move(ring), std::move(records)});
     }
     return rings;
 }

@@ -29,7 +29,7 @@ namespace tcptrail::capture {
 struct OldRing {
     uint32_t generation;
     Fd map;
-    std::optional<Translation> record;  // to ours, where the layout is another one
+    std::optional<RecordTranslations> records;  // where the layout is another one
 };
 
 // Belongs to the capture thread.

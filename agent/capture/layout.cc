@@ -16,7 +16,7 @@ namespace tcptrail::capture {
 
 namespace {
 
-constexpr std::array structures = {"tcptrail_record", "tcptrail_birth", "tcptrail_details",
+constexpr std::array structures = {"tcptrail_record", "tcptrail_lean", "tcptrail_birth", "tcptrail_details",
                                    "tcptrail_listener"};
 
 const btf_type* without_modifiers(const btf& types, uint32_t& id) {
@@ -120,9 +120,7 @@ Result<Translation> Translation::make(std::string_view structure, std::string_vi
 void Translation::apply(std::span<const std::byte> from, std::span<std::byte> to) const {
     std::ranges::fill(to.first(to_bytes_), std::byte{});
     for (const Move& move : moves_)
-        if (move.from < from.size())
-            std::memcpy(to.data() + move.to, from.data() + move.from,
-                        std::min(move.bytes, from.size() - move.from));
+        std::memcpy(to.data() + move.to, from.data() + move.from, move.bytes);
 }
 
 }  // namespace tcptrail::capture

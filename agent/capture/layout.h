@@ -29,7 +29,7 @@ public:
 
     size_t from_bytes() const { return from_bytes_; }
     size_t to_bytes() const { return to_bytes_; }
-    // `to` is as large as said above, `from` at most: what is behind its end counts as zero.
+    // Both are as large as said above.
     void apply(std::span<const std::byte> from, std::span<std::byte> to) const;
 
 private:
@@ -39,6 +39,11 @@ private:
     size_t from_bytes_ = 0;
     size_t to_bytes_ = 0;
     std::vector<Move> moves_;
+};
+
+// Of records in both forms, from another layout to ours.
+struct RecordTranslations {
+    Translation whole, lean;
 };
 
 }  // namespace tcptrail::capture

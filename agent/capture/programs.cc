@@ -60,6 +60,11 @@ std::string libbpf_reason() {
     return reason.empty() ? std::string("no reason given") : reason;
 }
 
+// Its log ends with how much it has looked at.
+bool is_verifiers_verdict() {
+    return libbpf_words().find("\nprocessed ") != std::string::npos;
+}
+
 // The program that libbpf's words say was refused, or empty: "prog 'NAME': BPF program load failed".
 std::string refused_program() {
     const std::string& words = libbpf_words();
@@ -98,10 +103,12 @@ std::unexpected<Error> refused(const std::string& what, int error) {
                             "; run as root or give the program these capabilities",
                         ExitCode::no_permission);
         // libbpf takes any EPERM for a limit of locked memory, which kernels since 5.11 do not have.
-        return fail(what + ": " + strerror(error) +
-                        " although the capabilities are there: a seccomp profile, a security module or the "
-                        "kernel's lockdown forbids it",
-                    ExitCode::no_permission);
+        if (!is_verifiers_verdict())
+            return fail(
+                what + ": " + strerror(error) +
+                    " although the capabilities are there: a seccomp profile, a security module or the "
+                    "kernel's lockdown forbids it",
+                ExitCode::no_permission);
     }
     return fail(what + ": " + strerror(error) + " (" + libbpf_reason() + ")" +
                     (error == ENOMEM ? "; give its memory cgroup more, or lower capture.ring_bytes and "
@@ -239,7 +246,7 @@ Result<> Programs::open(const Options& options) {
     const auto page = static_cast<uint32_t>(sysconf(_SC_PAGESIZE));
     bpf_map__set_max_entries(object_->maps.ring, purpose_ == Purpose::trace ? options.ring_bytes : page);
     bpf_map__set_max_entries(object_->maps.connections, options.max_connections);
-    bpf_map__set_max_entries(object_->maps.details, options.max_connections);
+    bpf_map__set_max_entries(object_->maps.details, std::max(1024u, options.max_connections / 8));
     // Woken at each quarter of the ring: early enough to drain it, rarely enough to cost nothing.
     object_->rodata->config.wake_shift = static_cast<uint32_t>(std::bit_width(options.ring_bytes)) - 3;
     object_->rodata->config.include_self = options.include_self;

@@ -246,7 +246,7 @@ Connection connection_of(const tcptrail_record& record, const Kernel& kernel, ui
     c.kind = kind_of(record);
     c.cookie = birth.cookie;
     c.birth_ns = birth.opened_ns;
-    c.told_before = birth.told_ns != 0;
+    c.told_before = record.flags & TCPTRAIL_RECORD_TOLD_BEFORE;
     c.role = facts.role;
     set_addresses(c, addresses_of(birth));
     c.owner = owner_of(birth.owner, birth.thread_name, birth.owner_source);

@@ -16,7 +16,7 @@ struct tcptrail_control {
     __u32 generation; /* the programs that were loaded with it trace, all others return at once; 0: none */
     __u32 last_generation;  /* the last one that an agent switched on */
     __u64 heartbeat_ns;     /* CLOCK_MONOTONIC: when the agent was last heard of */
-    __u64 abandon_after_ns; /* the first birth that comes so long after it switches all programs off */
+    __u64 abandon_after_ns; /* the first event that comes so long after it switches all programs off */
     __u32 agent_pid;        /* as the agent itself knows it; 0: none ever ran */
     /*
      * How far the agent had come when it last released records from the ring: its own words, in `note`, the

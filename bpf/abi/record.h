@@ -15,9 +15,8 @@
 #define TCPTRAIL_ABI_RECORD_H
 
 #include <linux/types.h>
-#include <stddef.h>
 
-#define TCPTRAIL_RECORD_VERSION 4
+#define TCPTRAIL_RECORD_VERSION 5
 #define TCPTRAIL_NAME_LEN 16 /* TASK_COMM_LEN, TCP_CA_NAME_MAX */
 
 /*
@@ -83,7 +82,7 @@ enum tcptrail_record_flag {
     TCPTRAIL_RECORD_NO_SYN = 1 << 9,    /* connect() failed before a SYN was sent: tcptrail_socket is empty */
     TCPTRAIL_RECORD_PROGRESS = 1 << 10, /* still open; ended_ns is when it was looked at */
     TCPTRAIL_RECORD_OPENED = 1 << 11,   /* just established; ended_ns is when */
-    TCPTRAIL_RECORD_LEAN = 1 << 12,     /* TCPTRAIL_RECORD_LEAN_BYTES are all there is of it */
+    TCPTRAIL_RECORD_TOLD_BEFORE = 1 << 12, /* an event of it was told while it was open */
 };
 
 /* A process, taken where it was `current`. */
@@ -103,8 +102,6 @@ struct tcptrail_owner {
  * What is remembered from the beginning of a connection on: the value of the map `connections`. It has 192
  * bytes at most, so that an element of that map, with its key (8), its header (48) and what the allocator
  * adds (8), fits 256 bytes: the next size of the kernel's has 512.
- *
- * What stands before `thread_name` is in each record; the rest only where it tells something.
  */
 struct tcptrail_birth {
     __u64 cookie;
@@ -200,9 +197,10 @@ struct tcptrail_trouble {
     __u32 acked_jiffies;     /* since the last acknowledgement received, of data or not */
 };
 
+/* The long form; see lean.h for the short one. */
 struct tcptrail_record {
     __u16 version; /* TCPTRAIL_RECORD_VERSION */
-    __u16 size;    /* of this record: all of it, or TCPTRAIL_RECORD_LEAN_BYTES */
+    __u16 size;    /* of this struct */
     __u32 flags;   /* enum tcptrail_record_flag */
     __u64 ended_ns;
     struct tcptrail_socket socket;
@@ -210,12 +208,6 @@ struct tcptrail_record {
     struct tcptrail_details details;
     struct tcptrail_trouble trouble;
 };
-
-/*
- * A record of which no more is written: its thread has the process's name, its addresses are IPv4's, and the
- * rest is zero. It is what most connections are.
- */
-#define TCPTRAIL_RECORD_LEAN_BYTES offsetof(struct tcptrail_record, birth.thread_name)
 
 #ifdef __cplusplus
 #define TCPTRAIL_ASSERT_SIZE(type, bytes) static_assert(sizeof(struct type) == (bytes), #type)

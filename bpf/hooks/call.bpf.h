@@ -31,7 +31,7 @@ static __always_inline int call_accepted(const struct sock* sk) {
     if (!birth || birth->accepted_ns) return 0;
     if (birth->cookie && birth->cookie != call_cookie_of(sk)) return 0;
     owner_set_current(birth, TCPTRAIL_OWNER_ACCEPT); /* in-kernel servers and SMC accept for somebody else */
-    birth->accepted_ns = bpf_ktime_get_boot_ns();
+    birth->accepted_ns = clock_read();
     return 0;
 }
 
@@ -140,7 +140,7 @@ static __always_inline int call_connect_failed(const struct sock* sk, const unio
     owner_set_current(&birth, TCPTRAIL_OWNER_CONNECT);
     if (birth.owner.actor.pid == self_tgid && !config.include_self) return 0;
     birth.owner.cgroup_id = compat_probe_cgroup_id(sk);
-    now = bpf_ktime_get_boot_ns();
+    now = clock_read();
     birth.cookie = cookie ? cookie : (__u64)sk;
     birth.opened_ns = now;
     birth.role = TCPTRAIL_ROLE_CLIENT;
@@ -175,7 +175,7 @@ static __always_inline int call_bind_failed(const struct sock* sk, const union s
     key.pid = task->tgid;
     key.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
     key.error = error;
-    first.last_ns = bpf_ktime_get_boot_ns();
+    first.last_ns = clock_read();
     failure = bpf_map_lookup_elem(&bind_failures, &key);
     if (failure) {
         __sync_fetch_and_add(&failure->count, 1);

@@ -12,14 +12,16 @@
 #include "bpf/lib/emit.bpf.h"
 
 static __always_inline int socket_destroyed(struct sock* sk) {
-    struct tcptrail_birth* birth = store_find(sk);
+    struct tcptrail_birth* birth;
     struct tcp_sock* tp;
     __u64 now;
 
+    if (emit_is_noted(sk->__sk_common.skc_cookie.counter)) return 0;
+    birth = store_find(sk);
     if (!birth) return 0;
     tp = bpf_skc_to_tcp_sock(sk);
     if (!tp) return 0;
-    now = bpf_ktime_get_boot_ns();
+    now = clock_read();
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) {
         emit_end(sk, tp, birth, 0, birth->reset_ns);
         return 0;

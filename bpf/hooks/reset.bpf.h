@@ -26,7 +26,7 @@ static __always_inline int reset_sent(const struct sock* sk, __u32 reason) {
         return 0;
     }
     birth->reset_state = birth->state;
-    birth->reset_ns = bpf_ktime_get_boot_ns();
+    birth->reset_ns = clock_read();
     return 0;
 }
 
@@ -37,7 +37,7 @@ static __always_inline int reset_received(const struct sock* sk) {
     birth->reset_direction = TCPTRAIL_RESET_RECEIVED;
     birth->reset_reason = 0;
     birth->reset_state = birth->state;
-    birth->reset_ns = bpf_ktime_get_boot_ns();
+    birth->reset_ns = clock_read();
     return 0;
 }
 

@@ -44,7 +44,7 @@ static __always_inline int segment_retransmitted(struct sock* sk, const struct s
     if (!birth) return 0;
     tp = bpf_skc_to_tcp_sock(sk);
     if (!tp) return 0;
-    now = bpf_ktime_get_boot_ns();
+    now = clock_read();
     details = store_details((__u64)sk, birth);
     if (!details) return 0;
     if (!details->retransmit_first_ns) details->retransmit_first_ns = now;

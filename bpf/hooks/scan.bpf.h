@@ -51,7 +51,7 @@ static __always_inline void scan_connection(struct sock* sk, const struct tcp_so
 
     birth.cookie = bpf_get_socket_cookie(sk);
     birth.flags = TCPTRAIL_BIRTH_ADOPTED | TCPTRAIL_BIRTH_TAKEN_OVER;
-    birth.told_ns = bpf_ktime_get_boot_ns();
+    birth.told_ns = clock_read();
     birth.state = sk->__sk_common.skc_state;
     if ((__u32)task->tgid == self_tgid && !config.include_self) birth.flags |= TCPTRAIL_BIRTH_IGNORED;
     scan_owner(&birth.owner, sk, task);

@@ -32,7 +32,6 @@ static __always_inline bool state_clear_stale(__u64 key, const struct tcptrail_b
 
 static __always_inline void state_insert(__u64 key, const struct tcptrail_birth* birth, __u32 counter,
                                          __u64 now) {
-    control_look_for_agent();
     long error = bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
 
     if (error == -EEXIST) {
@@ -52,7 +51,7 @@ static __always_inline void state_inherit_owner(struct tcptrail_birth* to, const
 
 static __always_inline void state_connect(struct sock* sk, const struct tcp_sock* tp) {
     struct tcptrail_birth birth = {};
-    __u64 now = bpf_ktime_get_boot_ns();
+    __u64 now = clock_read();
 
     birth.cookie = bpf_get_socket_cookie(sk);
     birth.opened_ns = now;
@@ -73,7 +72,7 @@ static __always_inline void state_connect(struct sock* sk, const struct tcp_sock
  */
 static __always_inline void state_child(struct sock* child, const struct tcp_sock* tp) {
     struct tcptrail_birth birth = {};
-    __u64 now = bpf_ktime_get_boot_ns(), listener = owner_listener_of_clone(tp);
+    __u64 now = clock_read(), listener = owner_listener_of_clone(tp);
     struct tcptrail_listener* parent = bpf_map_lookup_elem(&listeners, &listener);
 
     birth.opened_ns = now;
@@ -94,7 +93,7 @@ static __always_inline void state_listen(struct sock* sk) {
     __u64 key = (__u64)sk;
 
     listener.cookie = bpf_get_socket_cookie(sk);
-    listener.opened_ns = bpf_ktime_get_boot_ns();
+    listener.opened_ns = clock_read();
     listener.owner.cgroup_id = compat_cgroup_id(sk);
     if (!owner_is_kernel()) {
         owner_set_process(&listener.owner);
@@ -177,7 +176,9 @@ static __always_inline int state_fetched_error(const struct sock* sk, const stru
 
 static __always_inline void state_close(struct sock* sk, const struct tcp_sock* tp, int from) {
     struct tcptrail_birth* birth = store_find(sk);
-    __u64 now = bpf_ktime_get_boot_ns();
+    /* An ICMP message ends an attempt, and the listener its children, without a look at the clock. */
+    __u64 now = from == TCP_SYN_SENT || from == TCP_SYN_RECV || from == TCP_ESTABLISHED ? clock_read()
+                                                                                        : clock_of(sk, tp);
     bool given_up = false;
 
     state_remember_failure(sk, from);
@@ -217,7 +218,7 @@ static __always_inline void state_step(struct sock* sk, const struct tcp_sock* t
 
     if (!birth || birth->state == to) return; /* seen by two generations */
     state_take_cookie(birth, sk);
-    now = bpf_ktime_get_boot_ns();
+    now = clock_of(sk, tp);
     if (birth->state != from) birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
     store_state(birth, to, now);
     if (to == TCP_ESTABLISHED)
@@ -231,6 +232,7 @@ static __always_inline int state_changed(struct sock* sk, int from, int to) {
     __u64 key = (__u64)sk;
 
     if (!read_is_tcp(sk) || from == to) return 0;
+    clock_tick();
     tp = bpf_skc_to_tcp_sock(sk);
     if (!tp) return 0;
     if (to == TCP_SYN_SENT)

@@ -65,7 +65,7 @@ static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth
 
 /* True: it is open. */
 static __always_inline bool sweep_birth(__u64 key, struct tcptrail_birth* birth) {
-    __u64 now = bpf_ktime_get_boot_ns(), born = sweep_cookie(birth);
+    __u64 now = clock_read(), born = sweep_cookie(birth);
 
     if (sweep_is_gone(key, birth, born, now)) {
         emit_end_missed(key, birth, born, now);

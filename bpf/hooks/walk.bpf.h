@@ -65,6 +65,7 @@ static __always_inline struct tcptrail_record* walk_birth(__u64 key, const struc
     record->version = TCPTRAIL_RECORD_VERSION;
     record->size = sizeof(*record);
     record->flags = TCPTRAIL_RECORD_PROGRESS | read_socket_flags(sk, tp);
+    if (record->birth.told_ns) record->flags |= TCPTRAIL_RECORD_TOLD_BEFORE;
     record->ended_ns = now;
     record->birth.state = sk->__sk_common.skc_state;
     read_socket(&record->socket, sk, tp);
@@ -75,7 +76,7 @@ static __always_inline struct tcptrail_record* walk_birth(__u64 key, const struc
 
 static __always_inline int walk_connection(const struct bpf_iter__bpf_map_elem* ctx) {
     struct tcptrail_birth* birth = ctx->value;
-    __u64 *key = ctx->key, now = bpf_ktime_get_boot_ns();
+    __u64 *key = ctx->key, now = clock_read();
     const struct tcptrail_record* record;
 
     if (!key || !birth) return 0;
@@ -88,7 +89,7 @@ static __always_inline int walk_connection(const struct bpf_iter__bpf_map_elem* 
 }
 
 static __always_inline int walk_connection_key(void) {
-    __u64 key = by_key.key, now = bpf_ktime_get_boot_ns();
+    __u64 key = by_key.key, now = clock_read();
     const struct tcptrail_record* record = walk_birth(key, &by_key.birth, now);
     struct tcptrail_birth* birth;
 
@@ -115,7 +116,7 @@ static __always_inline void walk_listen_addresses(struct tcptrail_addresses* to,
 /* The trace of a change comes before the change: a listener is stored while its socket is still in TCP_CLOSE.
  */
 static __always_inline void walk_forget_listener(__u64 key, const struct tcptrail_listener* listener) {
-    if (!listener->opened_ns || bpf_ktime_get_boot_ns() - listener->opened_ns > SWEEP_BIRTH_NS)
+    if (!listener->opened_ns || clock_read() - listener->opened_ns > SWEEP_BIRTH_NS)
         bpf_map_delete_elem(&listeners, &key);
 }
 

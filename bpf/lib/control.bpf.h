@@ -16,11 +16,11 @@ static __always_inline bool control_is_ours(void) {
 }
 
 /*
- * The dead man's switch, asked at each birth. CLOCK_MONOTONIC stands still while the host sleeps: the agent
- * slept too. Signed: the agent may have written its time after we took ours.
+ * The dead man's switch. CLOCK_MONOTONIC stands still while the host sleeps: the agent slept too. Signed: the
+ * agent may have written its time after we took ours.
  */
-static __always_inline void control_look_for_agent(void) {
-    __s64 silent = (__s64)(bpf_ktime_get_ns() - *(volatile __u64*)&control.heartbeat_ns);
+static __always_inline void control_look_for_agent(__u64 monotonic) {
+    __s64 silent = (__s64)(monotonic - *(volatile __u64*)&control.heartbeat_ns);
 
     if (silent > (__s64)control.abandon_after_ns) control.generation = 0;
 }

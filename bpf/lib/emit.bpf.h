@@ -6,6 +6,7 @@
 #ifndef TCPTRAIL_LIB_EMIT_BPF_H
 #define TCPTRAIL_LIB_EMIT_BPF_H
 
+#include "bpf/lib/lean.bpf.h"
 #include "bpf/lib/owner.bpf.h"
 #include "bpf/lib/store.bpf.h"
 #include "bpf/lib/untold.bpf.h"
@@ -23,23 +24,6 @@ static __always_inline __u64 emit_wakeup(__u32 size) {
     return fill >> config.wake_shift != before >> config.wake_shift ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-/* Whether all that there is to tell of it fits a lean record. */
-static __always_inline bool emit_is_lean(const struct tcptrail_birth* birth, const struct tcp_sock* tp) {
-    return !(birth->flags & (TCPTRAIL_BIRTH_HAS_DETAILS | TCPTRAIL_BIRTH_OTHER_THREAD)) &&
-           birth->family != AF_INET6 && !read_has_trouble(tp);
-}
-
-/* What every record of a socket has. `record` may be a lean one. */
-static __always_inline void emit_fill_lean(struct tcptrail_record* record, const struct sock* sk,
-                                           const struct tcp_sock* tp, const struct tcptrail_birth* birth,
-                                           __u32 flags, __u64 now) {
-    record->version = TCPTRAIL_RECORD_VERSION;
-    record->flags = flags | read_socket_flags(sk, tp);
-    record->ended_ns = now;
-    read_socket(&record->socket, sk, tp);
-    __builtin_memcpy(&record->birth, birth, offsetof(struct tcptrail_birth, thread_name));
-}
-
 static __always_inline void emit_fill_details(struct tcptrail_details* to, __u64 key,
                                               const struct tcptrail_birth* birth) {
     const struct tcptrail_details* from =
@@ -51,12 +35,15 @@ static __always_inline void emit_fill_details(struct tcptrail_details* to, __u64
         __builtin_memset(to, 0, sizeof(*to));
 }
 
-/* What it has more than a lean one. */
-static __always_inline void emit_fill_rest(struct tcptrail_record* record, const struct sock* sk,
-                                           const struct tcp_sock* tp, const struct tcptrail_birth* birth) {
+static __always_inline void emit_fill(struct tcptrail_record* record, const struct sock* sk,
+                                      const struct tcp_sock* tp, const struct tcptrail_birth* birth,
+                                      __u32 flags, __u64 now) {
+    record->version = TCPTRAIL_RECORD_VERSION;
     record->size = sizeof(*record);
-    __builtin_memcpy(record->birth.thread_name, birth->thread_name,
-                     sizeof(*birth) - offsetof(struct tcptrail_birth, thread_name));
+    record->flags = flags;
+    record->ended_ns = now;
+    read_socket(&record->socket, sk, tp);
+    __builtin_memcpy(&record->birth, birth, sizeof(*birth));
     emit_fill_details(&record->details, (__u64)sk, birth);
     read_trouble(&record->trouble, tp);
 }
@@ -78,6 +65,15 @@ static __always_inline void emit_note_end(__u64 cookie) {
     if (last) *last = cookie << 16 | (config.generation & 0xffff);
 }
 
+/* Nearly always: the socket is destroyed in the same call in which it has changed to CLOSE. */
+static __always_inline bool emit_is_noted(__u64 cookie) {
+    __u32 place = TCPTRAIL_LAST_END;
+    __u64* last = bpf_map_lookup_elem(&counters, &place);
+
+    return last && cookie && *last >> 16 == cookie << 16 >> 16;
+}
+
+/* By another generation. */
 static __always_inline bool emit_is_told(__u64 cookie) {
     __u32 place = TCPTRAIL_LAST_END;
     __u64* last = bpf_map_lookup_elem(&counters, &place);
@@ -85,9 +81,7 @@ static __always_inline bool emit_is_told(__u64 cookie) {
     return last && (*last & 0xffff) != (config.generation & 0xffff) && *last >> 16 == cookie << 16 >> 16;
 }
 
-static __always_inline void emit_submit(struct tcptrail_record* record, __u32 counter) {
-    __u32 size = record->size;
-
+static __always_inline void emit_submit(void* record, __u32 size, __u32 counter) {
     count(counter);
     bpf_ringbuf_submit(record, emit_wakeup(size));
 }
@@ -98,36 +92,53 @@ static __always_inline void emit_submit(struct tcptrail_record* record, __u32 co
 enum emit_result {
     EMIT_DONE, /* also: somebody else has told it */
     EMIT_NO_ROOM,
+    EMIT_TOO_LONG, /* for the short form */
 };
 
 /* The record is filled before the birth is deleted: the map reuses the memory at once. */
-static __always_inline void emit_finish(struct tcptrail_record* record, const struct sock* sk,
+static __always_inline void emit_finish(void* record, __u32 size, const struct sock* sk,
                                         const struct tcptrail_birth* birth, __u32 flags) {
     if (flags & EMIT_TAKE && !store_remove((__u64)sk, birth))
         bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
     else
-        emit_submit(record, flags & TCPTRAIL_RECORD_OPENED ? TCPTRAIL_OPENED_SUBMITTED : TCPTRAIL_SUBMITTED);
+        emit_submit(record, size,
+                    flags & TCPTRAIL_RECORD_OPENED ? TCPTRAIL_OPENED_SUBMITTED : TCPTRAIL_SUBMITTED);
 }
 
-/* Tells of a socket, in as many bytes as it needs. Called and not inlined: it is large. */
-static __noinline int emit_socket(const struct sock* sk, const struct tcp_sock* tp,
-                                  const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
-    struct tcptrail_record* record;
+/* Both are called and not inlined, and each has a stack of its own: Linux 6.1 has 512 bytes for all of them.
+ */
+static __noinline int emit_lean(const struct sock* sk, const struct tcp_sock* tp,
+                                const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
+    struct tcptrail_lean* lean = bpf_ringbuf_reserve(&ring, sizeof(*lean), 0);
 
-    if (emit_is_lean(birth, tp)) {
-        record = bpf_ringbuf_reserve(&ring, TCPTRAIL_RECORD_LEAN_BYTES, 0);
-        if (!record) return EMIT_NO_ROOM;
-        record->size = TCPTRAIL_RECORD_LEAN_BYTES;
-        emit_fill_lean(record, sk, tp, birth, (flags & ~EMIT_TAKE) | TCPTRAIL_RECORD_LEAN, now);
-        emit_finish(record, sk, birth, flags);
-    } else {
-        record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
-        if (!record) return EMIT_NO_ROOM;
-        emit_fill_lean(record, sk, tp, birth, flags & ~EMIT_TAKE, now);
-        emit_fill_rest(record, sk, tp, birth);
-        emit_finish(record, sk, birth, flags);
+    if (!lean) return EMIT_NO_ROOM;
+    if (!lean_fill(lean, sk, tp, birth, flags & ~EMIT_TAKE, now)) {
+        bpf_ringbuf_discard(lean, BPF_RB_NO_WAKEUP);
+        return EMIT_TOO_LONG;
     }
+    emit_finish(lean, sizeof(*lean), sk, birth, flags);
     return EMIT_DONE;
+}
+
+static __noinline int emit_long(const struct sock* sk, const struct tcp_sock* tp,
+                                const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
+    struct tcptrail_record* record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+    if (!record) return EMIT_NO_ROOM;
+    emit_fill(record, sk, tp, birth, flags & ~EMIT_TAKE, now);
+    emit_finish(record, sizeof(*record), sk, birth, flags);
+    return EMIT_DONE;
+}
+
+/* Tells of a socket, in as few bytes as that takes. */
+static __always_inline int emit_socket(const struct sock* sk, const struct tcp_sock* tp,
+                                       const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
+    int result = EMIT_TOO_LONG;
+
+    flags |= read_socket_flags(sk, tp);
+    if (birth->told_ns) flags |= TCPTRAIL_RECORD_TOLD_BEFORE;
+    if (lean_is_likely(birth, tp)) result = emit_lean(sk, tp, birth, flags, now);
+    return result == EMIT_TOO_LONG ? emit_long(sk, tp, birth, flags, now) : result;
 }
 
 /* A birth without a socket that could be read. The rest of the record is empty. */
@@ -135,7 +146,7 @@ static __always_inline void emit_fill_birth(struct tcptrail_record* record, __u6
                                             const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
     record->version = TCPTRAIL_RECORD_VERSION;
     record->size = sizeof(*record);
-    record->flags = flags;
+    record->flags = birth->told_ns ? flags | TCPTRAIL_RECORD_TOLD_BEFORE : flags;
     record->ended_ns = now;
     __builtin_memset(&record->socket, 0, sizeof(record->socket));
     __builtin_memcpy(&record->birth, birth, sizeof(*birth));
@@ -213,7 +224,7 @@ static __always_inline void emit_attempt(const struct tcptrail_birth* birth, __u
         return;
     }
     emit_fill_birth(record, 0, birth, TCPTRAIL_RECORD_NO_SYN, now);
-    emit_submit(record, TCPTRAIL_SUBMITTED);
+    emit_submit(record, sizeof(*record), TCPTRAIL_SUBMITTED);
 }
 
 /*
@@ -250,7 +261,7 @@ static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_bir
         return;
     }
     count(TCPTRAIL_ENDS_MISSED);
-    emit_submit(record, TCPTRAIL_SUBMITTED);
+    emit_submit(record, sizeof(*record), TCPTRAIL_SUBMITTED);
 }
 
 #endif

@@ -31,6 +31,12 @@ static __always_inline bool owner_is_kernel(void) {
     return bpf_get_current_task_btf()->flags & PF_KTHREAD;
 }
 
+static __always_inline bool owner_is_current(const struct tcptrail_owner* owner) {
+    struct task_struct* task = bpf_get_current_task_btf();
+
+    return owner->actor.pid == (__u32)task->tgid && owner->start_ns == task->group_leader->start_boottime;
+}
+
 static __always_inline bool owner_same_name(const char* a, const char* b) {
     const __u64 *one = (const __u64*)a, *other = (const __u64*)b;
 
@@ -50,13 +56,17 @@ static __always_inline void owner_assign(struct tcptrail_birth* birth, const str
         birth->flags |= TCPTRAIL_BIRTH_OTHER_THREAD;
 }
 
-/* The process and thread that are `current`. */
+/* The process and thread that are `current`. A process that is the owner already is not read again. */
 static __always_inline void owner_set_current(struct tcptrail_birth* birth, __u8 source) {
-    struct tcptrail_owner owner = {};
     char thread_name[TCPTRAIL_NAME_LEN] __attribute__((aligned(8)));
+    struct tcptrail_owner owner;
 
     if (owner_is_kernel()) return;
-    owner_set_process(&owner);
+    owner = birth->owner;
+    if (owner_is_current(&owner))
+        owner.actor.uid = (__u32)bpf_get_current_uid_gid();
+    else
+        owner_set_process(&owner);
     bpf_get_current_comm(thread_name, sizeof(thread_name));
     owner_assign(birth, &owner, thread_name, source);
 }

@@ -91,6 +91,9 @@ static __always_inline __u32 read_keepalive_idle(const struct sock* sk, const st
                               : BPF_CORE_READ(sk, __sk_common.skc_net.net, ipv4.sysctl_tcp_keepalive_time);
 }
 
+/* TCP_INFINITE_SSTHRESH */
+#define READ_SSTHRESH_INFINITE 0x7fffffffu
+
 /* What tcp_sock has counted. Writes every byte of `to`. `sk` and `tp` may also point to a copy. */
 static __always_inline void read_socket(struct tcptrail_socket* to, const struct sock* sk,
                                         const struct tcp_sock* tp) {

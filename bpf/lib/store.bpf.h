@@ -3,7 +3,7 @@
 #ifndef TCPTRAIL_LIB_STORE_BPF_H
 #define TCPTRAIL_LIB_STORE_BPF_H
 
-#include "bpf/lib/control.bpf.h"
+#include "bpf/lib/clock.bpf.h"
 #include "bpf/lib/read.bpf.h"
 
 static __always_inline void count(__u32 counter) {

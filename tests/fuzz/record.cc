@@ -11,6 +11,7 @@
 #include "agent/encode/event.h"
 #include "agent/encode/listener.h"
 #include "agent/encode/text.h"
+#include "bpf/abi/lean.h"
 #include "tests/fuzz/target.h"
 #include "tests/unit/records.h"
 
@@ -72,10 +73,11 @@ std::vector<std::string> seeds() {
     listener.size = sizeof listener;
     listener.addresses = connections::addresses_of(client.birth);
     listener.listener.owner = client.birth.owner;
-    auto lean = client;
-    lean.size = TCPTRAIL_RECORD_LEAN_BYTES;
-    lean.flags |= TCPTRAIL_RECORD_LEAN;
-    return {bytes_of(client), bytes_of(server), bytes_of(lean).substr(0, lean.size), bytes_of(listener)};
+    tcptrail_lean lean{};
+    lean.version = TCPTRAIL_RECORD_VERSION;
+    lean.size = sizeof lean;
+    lean.ended_ns = 1'000'000'000;
+    return {bytes_of(client), bytes_of(server), bytes_of(lean), bytes_of(listener)};
 }
 
 const ::tests::fuzz::Register registered({"record", run, seeds});

@@ -11,6 +11,7 @@
 
 #include "agent/connections/connections.h"
 #include "agent/encode/event.h"
+#include "bpf/abi/lean.h"
 #include "tests/catch.h"
 #include "tests/unit/records.h"
 
@@ -53,14 +54,15 @@ TEST_CASE("abi: no struct has a hole besides its named pads", "[unit]") {
     STATIC_REQUIRE(std::has_unique_object_representations_v<tcptrail_birth>);
     STATIC_REQUIRE(std::has_unique_object_representations_v<tcptrail_details>);
     STATIC_REQUIRE(std::has_unique_object_representations_v<tcptrail_trouble>);
+    STATIC_REQUIRE(std::has_unique_object_representations_v<tcptrail_lean>);
     STATIC_REQUIRE(std::is_trivially_copyable_v<tcptrail_record>);
     STATIC_REQUIRE(sizeof(tcptrail_record) % 8 == 0);  // the ring aligns records to 8
     STATIC_REQUIRE(alignof(tcptrail_record) == 8);
 }
 
 // Whoever changes one of these changes the layout, and has to change TCPTRAIL_RECORD_VERSION.
-TEST_CASE("abi: version 4 has this layout", "[unit]") {
-    STATIC_REQUIRE(TCPTRAIL_RECORD_VERSION == 4);
+TEST_CASE("abi: version 5 has this layout", "[unit]") {
+    STATIC_REQUIRE(TCPTRAIL_RECORD_VERSION == 5);
 
     STATIC_REQUIRE(offsetof(tcptrail_owner, start_ns) == 8);
     STATIC_REQUIRE(offsetof(tcptrail_owner, actor) == 16);
@@ -96,7 +98,12 @@ TEST_CASE("abi: version 4 has this layout", "[unit]") {
     STATIC_REQUIRE(offsetof(tcptrail_record, birth) == 128);
     STATIC_REQUIRE(offsetof(tcptrail_record, details) == 320);
     STATIC_REQUIRE(offsetof(tcptrail_record, trouble) == 376);
-    STATIC_REQUIRE(TCPTRAIL_RECORD_LEAN_BYTES == 280);
+
+    STATIC_REQUIRE(offsetof(tcptrail_lean, ended_ns) == 8);
+    STATIC_REQUIRE(offsetof(tcptrail_lean, timeline_steps) == 88);
+    STATIC_REQUIRE(offsetof(tcptrail_lean, keepalive_idle_jiffies) == 152);
+    STATIC_REQUIRE(offsetof(tcptrail_lean, reset_reason) == 182);
+    STATIC_REQUIRE(offsetof(tcptrail_lean, congestion) == 192);
 }
 
 TEST_CASE("decode: a record is found in place", "[unit]") {
@@ -109,40 +116,11 @@ TEST_CASE("decode: a record is found in place", "[unit]") {
     CHECK(std::memcmp(*decoded, &record, sizeof record) == 0);
 }
 
-TEST_CASE("decode: a lean record is completed", "[unit]") {
-    const auto record = ended_client();
-    auto lean = record;
-    lean.size = TCPTRAIL_RECORD_LEAN_BYTES;
-    lean.flags |= TCPTRAIL_RECORD_LEAN;
-    std::memset(reinterpret_cast<std::byte*>(&lean) + lean.size, 0xee, sizeof lean - lean.size);
-    Bytes bytes(lean);
-    bytes.size = lean.size;
-    tcptrail_record room;
-    const auto decoded = capture::decode(bytes.span(), room);
-    REQUIRE(decoded);
-    CHECK(*decoded == &room);
-    CHECK(std::memcmp(*decoded, &record, sizeof record) == 0);
-    SECTION("not where it does not say so") {
-        lean.flags &= ~uint32_t{TCPTRAIL_RECORD_LEAN};
-        bytes = Bytes(lean);
-        bytes.size = lean.size;
-        CHECK_FALSE(capture::decode(bytes.span(), room));
-    }
-    SECTION("translated from another layout it is whole already, but for what follows from the rest") {
-        auto translated = record;
-        translated.flags |= TCPTRAIL_RECORD_LEAN;
-        std::memset(translated.birth.thread_name, 0, sizeof translated.birth.thread_name);
-        const Bytes whole(translated);
-        REQUIRE(capture::decode(whole.span(), room));
-        CHECK(std::memcmp(&room, &record, sizeof record) == 0);
-    }
-}
-
 TEST_CASE("decode: any other size is refused", "[unit]") {
     Bytes bytes(ended_client());
     tcptrail_record room;
     for (size_t size = 0; size <= bytes.data.size(); ++size) {
-        if (size == sizeof(tcptrail_record)) continue;
+        if (size == sizeof(tcptrail_record) || size == sizeof(tcptrail_lean)) continue;
         bytes.size = size;
         INFO(size);
         REQUIRE_FALSE(capture::decode(bytes.span(), room));
@@ -164,13 +142,13 @@ TEST_CASE("decode: what the ABI does not allow is refused", "[unit]") {
     REQUIRE(problem_of(record).empty());
     SECTION("version") {
         record.version = TCPTRAIL_RECORD_VERSION + 1;
-        CHECK(problem_of(record) == "a record of version 5 and size 448");
+        CHECK(problem_of(record) == "a record of version 6 and size 448");
         record.version = 0;
         CHECK_FALSE(problem_of(record).empty());
     }
     SECTION("size") {
         record.size = sizeof record - 8;
-        CHECK(problem_of(record) == "a record of version 4 and size 440");
+        CHECK(problem_of(record) == "a record of version 5 and size 440");
     }
     SECTION("timeline") {
         record.birth.timeline_len = TCPTRAIL_TIMELINE_LEN;
@@ -246,7 +224,7 @@ TEST_CASE("decode: garbage is refused or does no harm", "[unit]") {
         }
         ++accepted;
         const tcptrail_record& r = **decoded;
-        REQUIRE((bytes.size == sizeof record || bytes.size == TCPTRAIL_RECORD_LEAN_BYTES));
+        REQUIRE((bytes.size == sizeof record || bytes.size == sizeof(tcptrail_lean)));
         REQUIRE(r.version == TCPTRAIL_RECORD_VERSION);
         REQUIRE(r.size == sizeof record);
         REQUIRE(r.birth.timeline_len <= TCPTRAIL_TIMELINE_LEN);

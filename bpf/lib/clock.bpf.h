@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Layer 1: the time, CLOCK_BOOTTIME in nanoseconds. To read a clock takes longer than most of what a hook
+ * does at a change of state. Whatever is caused by a segment or a timer happens at the time that TCP itself
+ * has just read for it.
+ */
+#ifndef TCPTRAIL_LIB_CLOCK_BPF_H
+#define TCPTRAIL_LIB_CLOCK_BPF_H
+
+#include "bpf/lib/control.bpf.h"
+
+/* Once in a jiffy, at the first change of state in it: a host that slept has been awake for less than one. */
+static __always_inline void clock_tick(void) {
+    __u64 jiffies = bpf_jiffies64(), monotonic;
+
+    if (jiffies == ticks.jiffies) return;
+    ticks.jiffies = jiffies;
+    monotonic = bpf_ktime_get_ns();
+    ticks.suspended_ns = bpf_ktime_get_boot_ns() - monotonic;
+    control_look_for_agent(monotonic);
+}
+
+static __always_inline __u64 clock_read(void) {
+    return bpf_ktime_get_boot_ns();
+}
+
+/*
+ * tcp_mstamp_refresh() is called before each segment that is received or sent and by each timer. Not before
+ * what a process does, which holds the lock as its user, as who works off the backlog for it does.
+ */
+static __always_inline __u64 clock_of(const struct sock* sk, const struct tcp_sock* tp) {
+    return sk->sk_lock.owned ? clock_read() : tp->tcp_clock_cache + ticks.suspended_ns;
+}
+
+#endif
