@@ -234,6 +234,18 @@ $(BUILD)/tests/bench/fill_spool: $(BUILD)/tests/bench/fill_spool.o $(library)
 	$(say) LINK $@
 	$(Q)$(CXX) $(ldflags) $^ $(libs) -o $@
 
+# The benchmarks of the stages, and what records their content.
+stage_bench := $(BUILD)/tests/bench/stages/stages
+$(stage_bench): $(call test_object,bench/stages,-not -name record_ring.cc) $(library)
+	$(say) LINK $@
+	$(Q)$(CXX) $(ldflags) $^ $(libs) -lbenchmark -o $@
+$(BUILD)/tests/bench/stages/record_ring: $(BUILD)/tests/bench/stages/record_ring.o $(library)
+	$(say) LINK $@
+	$(Q)$(CXX) $(ldflags) $^ $(libs) -o $@
+
+bench-stages: $(stage_bench) $(BUILD)/tests/bench/stages/record_ring $(BUILD)/tests/tools/mix ## ns and allocations of each stage per event, beside its floor
+	@tests/bench/stages/run $(ARGS)
+
 bench-offline: all $(BUILD)/tests/bench/fill_spool $(BUILD)/tests/tools/mix $(BUILD)/tests/tools/generate $(BUILD)/tests/kafka/plain_consumer ## seven days without a network, and the catching up
 	@tests/bench/offline $(ARGS)
 
@@ -325,7 +337,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench-first-light bench-mixed bench-adopt bench-offline kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a record to the message for Kafka.
+#include <string>
+
+#include "agent/base/clock.h"
+#include "agent/encode/event.h"
+#include "tests/bench/stages/content.h"
+#include "tests/bench/stages/meter.h"
+
+namespace tcptrail::bench {
+
+namespace {
+
+void connections_stage(benchmark::State& state) {
+    const Content& content = Content::get();
+    const uint64_t boot_to_unix = boot_to_unix_offset();
+    Meter meter;
+    for (auto _ : state)
+        for (const tcptrail_record& record : content.records())
+            benchmark::DoNotOptimize(connections::connection_of(record, content.kernel(), boot_to_unix));
+    meter.report(state, state.iterations() * content.records().size());
+}
+BENCHMARK(connections_stage)->Name("connections/connection_of");
+
+// Of owners that are known already.
+void context_stage(benchmark::State& state) {
+    Content& content = Content::get();
+    Meter meter;
+    for (auto _ : state)
+        for (const connections::Connection& connection : content.connections())
+            benchmark::DoNotOptimize(content.context().find(connection.owner));
+    meter.report(state, state.iterations() * content.connections().size());
+}
+BENCHMARK(context_stage)->Name("context/find_known");
+
+// With the look-up of the owner, whose views it needs.
+void encode_stage(benchmark::State& state) {
+    Content& content = Content::get();
+    encode::EventEncoder encoder(content.host());
+    Meter meter;
+    for (auto _ : state)
+        for (const connections::Connection& connection : content.connections())
+            benchmark::DoNotOptimize(
+                &encoder.encode(connection, content.context().find(connection.owner), unix_nanos()));
+    meter.report(state, state.iterations() * content.connections().size());
+}
+BENCHMARK(encode_stage)->Name("context+encode/event");
+
+void to_message(benchmark::State& state) {
+    const Content& content = Content::get();
+    Meter meter;
+    for (auto _ : state)
+        for (const v1::ConnectionEvent& event : content.events())
+            benchmark::DoNotOptimize(encode::to_message(event));
+    meter.report(state, state.iterations() * content.events().size());
+}
+BENCHMARK(to_message)->Name("encode/to_message");
+
+// The floor of to_message: protobuf alone, into memory that is there.
+void serialize(benchmark::State& state) {
+    const Content& content = Content::get();
+    std::string bytes;
+    Meter meter;
+    for (auto _ : state)
+        for (const v1::ConnectionEvent& event : content.events()) {
+            event.SerializeToString(&bytes);
+            benchmark::DoNotOptimize(bytes.data());
+        }
+    meter.report(state, state.iterations() * content.events().size());
+}
+BENCHMARK(serialize)->Name("floor/protobuf_serialize");
+
+// The floor of encode and to_message together, were the message written by hand: its bytes copied.
+void copy(benchmark::State& state) {
+    const Content& content = Content::get();
+    std::string bytes;
+    Meter meter;
+    for (auto _ : state)
+        for (const Message& message : content.messages()) {
+            bytes.assign(message.key).append(message.value);
+            benchmark::DoNotOptimize(bytes.data());
+        }
+    meter.report(state, state.iterations() * content.messages().size());
+}
+BENCHMARK(copy)->Name("floor/copy_message");
+
+}  // namespace
+
+}  // namespace tcptrail::bench
