@@ -94,11 +94,14 @@ Result<> Agent::start() {
 
 Pipeline::Sink Agent::sink() {
     Pipeline::Sink sink;
-    sink.event = [this](const v1::ConnectionEvent& event, uint64_t earlier_ns) {
-        on_event(event, earlier_ns);
-    };
     sink.keep = [this](const Checkpoint& checkpoint) { return keep(checkpoint); };
-    if (!spool_) return sink;
+    if (!spool_) {
+        sink.event = [this](const v1::ConnectionEvent& event) {
+            if (!output_closed_ && !writer_.write(event)) output_closed_ = true;
+        };
+        return sink;
+    }
+    sink.message = [this](const Message& message) { messages_.push_back(message); };
     sink.is_lasting = true;
     const std::string& mark = spool_->committed_mark();
     sink.last = Checkpoint::parse(std::as_bytes(std::span(mark)));
@@ -148,15 +151,6 @@ Result<> Agent::listen(EventLoop& loop) {
     });
     every(std::chrono::seconds(config_.report_interval_secs), [this] { report(v1::REPORT_REASON_PERIODIC); });
     return result;
-}
-
-void Agent::on_event(const v1::ConnectionEvent& event, uint64_t earlier_ns) {
-    if (spool_) {
-        messages_.push_back(encode::to_message(event));
-        messages_.back().earlier_ns = earlier_ns;
-    } else if (!output_closed_ && !writer_.write(event)) {
-        output_closed_ = true;
-    }
 }
 
 void Agent::drain() {

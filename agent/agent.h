@@ -38,7 +38,6 @@ private:
     Result<> open_spool();
     Result<> start_delivery();
     Result<> listen(EventLoop& loop);
-    void on_event(const v1::ConnectionEvent& event, uint64_t earlier_ns);
     void drain();
     void progress();
     Pipeline::Sink sink();

@@ -108,9 +108,14 @@ void Pipeline::process(const tcptrail_record& record) {
     const context::Identity identity = context_.find(connection.owner);
     if (connection.kind == connections::Kind::progress) ++progress_told_;
     tally_.add(connection, record.ended_ns);
+    if (sink_.event) {
+        sink_.event(encoder_.encode(connection, identity, unix_nanos()));
+        return;
+    }
+    Message& message = encoder_.encode_message(connection, identity, unix_nanos());
     // Of one that was adopted an earlier agent may have told, who knows when.
-    const uint64_t earlier_ns = connection.told_before ? std::max<uint64_t>(connection.birth_ns, 1) : 0;
-    sink_.event(encoder_.encode(connection, identity, unix_nanos()), earlier_ns);
+    message.earlier_ns = connection.told_before ? std::max<uint64_t>(connection.birth_ns, 1) : 0;
+    sink_.message(message);
 }
 
 Result<uint64_t> Pipeline::drain() {

@@ -39,9 +39,9 @@ struct Account {
 class Pipeline {
 public:
     struct Sink {
-        // Gets each event, in the order of sequence; it is valid only during the call. The second is
-        // Message::earlier_ns.
-        std::function<void(const v1::ConnectionEvent&, uint64_t)> event;
+        // One of these two gets each event, in the order of sequence; it is valid only during the call.
+        std::function<void(const v1::ConnectionEvent&)> event;
+        std::function<void(const Message&)> message;
         // All that it got so far is to be kept from now on, with this. True: it is kept, and the kernel may
         // write over its records; false: it will be asked again, and only when the ring gets full they are
         // given up all the same.

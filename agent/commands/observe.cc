@@ -83,7 +83,7 @@ Result<ExitCode> Observe::run(const Config& config) {
     if (!loop) return std::unexpected(std::move(loop.error()));
     keep(loop->on_signals({SIGINT, SIGTERM}, [&](int) { loop->stop(); }));
     Pipeline::Sink sink;
-    sink.event = [this](const v1::ConnectionEvent& event, uint64_t) { show(event); };
+    sink.event = [this](const v1::ConnectionEvent& event) { show(event); };
     sink.keep = [this](const Checkpoint&) {
         written(writer_.flush());
         return true;

@@ -68,9 +68,16 @@ std::string printable(std::string_view text) {
     return escape_if(text, acts_on_terminal);
 }
 
+bool is_ascii(std::string_view text) {
+    // Without a branch per character: it is done for each name of each event.
+    unsigned char all = 0;
+    for (const char c : text)
+        all |= static_cast<unsigned char>(c);
+    return all < 0x80;
+}
+
 std::string repaired_utf8(std::string_view text) {
-    if (std::ranges::all_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x80; }))
-        return std::string(text);
+    if (is_ascii(text)) return std::string(text);
     return escape_if(text, [](uint32_t) { return false; });
 }
 

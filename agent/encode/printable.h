@@ -15,6 +15,9 @@ namespace tcptrail::encode {
 // because systemd writes them into the names of cgroups: the result is for reading, not for undoing.
 std::string printable(std::string_view text);
 
+// Nearly every name is.
+bool is_ascii(std::string_view text);
+
 // `text` with only its bytes that are not UTF-8 written as \xff.
 std::string repaired_utf8(std::string_view text);
 

@@ -34,10 +34,10 @@ void take_connection(const tcptrail_record& record) {
     static encode::EventEncoder encoder({"host", "node", "boot", "run", "6.1"});
     const auto connection = connections::connection_of(record, kernel, 1'700'000'000'000'000'000);
     expect(connection.timeline_size <= connection.timeline.size(), "a timeline that is too long");
-    const v1::ConnectionEvent& event = encoder.encode(connection, {"/bin/x", "/a", "", {}}, 1);
-    const Message message = encode::to_message(event);
-    v1::ConnectionEvent again;
-    expect(again.ParseFromString(message.value), "cannot be parsed");
+    const Message& message = encoder.encode_message(connection, {"/bin/x", "/a", "", {}}, 1);
+    v1::ConnectionEvent event;
+    expect(event.ParseFromString(message.value), "cannot be parsed");
+    expect(encode::to_message(event).value == message.value, "not as protobuf writes it");
     print(event);
 }
 

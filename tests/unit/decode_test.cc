@@ -234,9 +234,11 @@ TEST_CASE("decode: garbage is refused or does no harm", "[unit]") {
         const auto connection = connections::connection_of(r, kernel, 0);
         REQUIRE(connection.timeline_size <= r.birth.timeline_len + 2u);
         REQUIRE(connection.owner.name.size() <= TCPTRAIL_NAME_LEN);
-        const auto& event = encoder.encode(connection, {}, 1);
+        const Message& message = encoder.encode_message(connection, {}, 1);
         v1::ConnectionEvent back;
-        REQUIRE(back.ParseFromString(encode::to_message(event).value));  // refuses strings that are not UTF-8
+        REQUIRE(back.ParseFromString(message.value));  // refuses strings that are not UTF-8
+        REQUIRE(encode::to_message(back).value == message.value);
+        REQUIRE(encode::to_message(back).key == message.key);
     }
     // Both must have been tried.
     CHECK(accepted > 1000);

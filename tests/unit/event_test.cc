@@ -34,7 +34,15 @@ const context::Host host{"0a1b2c3d4e5f60718293a4b5c6d7e8f9", "node-1", "11111111
 const context::Identity curl{"/usr/bin/curl", "/user.slice", "", 1000};
 
 v1::ConnectionEvent event_of(const tcptrail_record& record, const context::Identity& identity = curl) {
-    return EventEncoder(host).encode(connections::connection_of(record, kernel, boot_to_unix), identity, now);
+    const auto connection = connections::connection_of(record, kernel, boot_to_unix);
+    const auto event = EventEncoder(host).encode(connection, identity, now);
+    // What is written without protobuf is what protobuf would write, to the byte.
+    EventEncoder encoder(host);
+    const Message& written = encoder.encode_message(connection, identity, now);
+    const Message expected = to_message(event);
+    CHECK(written.value == expected.value);
+    CHECK(written.key == expected.key);
+    return event;
 }
 
 std::string json(const v1::ConnectionEvent& event) {
@@ -480,6 +488,14 @@ TEST_CASE("event: names that hold anything", "[unit]") {
     const std::string text = json(event);
     CHECK(text.find('\x1b') == std::string::npos);
     CHECK(text.find("a\\\\xff\\\\xc3(\\u001b[31m\\n\\t") != std::string::npos);
+}
+
+TEST_CASE("event: lengths of one, two and three bytes", "[unit]") {
+    for (const size_t length : {1u, 50u, 127u, 128u, 200u, 16383u, 16384u, 70000u}) {
+        const std::string path(length, 'p'), odd(length, '\xff');
+        CHECK(event_of(closed_client(), {path, path, path, 1}).process().cgroup_path() == path);
+        CHECK(event_of(closed_client(), {odd, "", "", {}}).process().executable().size() == 4 * length);
+    }
 }
 
 TEST_CASE("event: a node's name that is not UTF-8", "[unit]") {

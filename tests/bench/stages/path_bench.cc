@@ -32,7 +32,7 @@ void path(benchmark::State& state) {
             const auto connection = connections::connection_of(**record, content.kernel(), boot_to_unix);
             const auto identity = content.context().find(connection.owner);
             tally.add(connection, (*record)->ended_ns);
-            messages.push_back(encode::to_message(encoder.encode(connection, identity, unix_nanos())));
+            messages.push_back(encoder.encode_message(connection, identity, unix_nanos()));
         }
         checked(spool->append(messages, next_mark()));
         messages.clear();
