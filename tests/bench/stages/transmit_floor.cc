@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The floor of transmit: librdkafka alone produces the same bytes with the settings of the agent, in one
-// loop of one thread, without headers of its own, spool, window or status.
+// loop of one thread, without spool, window or status. And what the headers of each record are of it.
 #include <librdkafka/rdkafka.h>
 
 #include <stdexcept>
 
 #include "agent/transmit/client.h"
+#include "agent/transmit/framing.h"
 #include "tests/bench/stages/batches.h"
 #include "tests/bench/stages/meter.h"
 
@@ -22,7 +23,29 @@ void count_report(rd_kafka_t*, const rd_kafka_message_t* message, void* reports)
     ++*static_cast<uint64_t*>(reports);
 }
 
-void librdkafka_alone(benchmark::State& state) {
+rd_kafka_headers_t* make_headers() {
+    rd_kafka_headers_t* headers = rd_kafka_headers_new(2);
+    const std::string_view type = transmit::content_type(Topic::connections);
+    rd_kafka_header_add(headers, "content-type", -1, type.data(), static_cast<ssize_t>(type.size()));
+    rd_kafka_header_add(headers, "schema-version", -1, transmit::schema_version.data(),
+                        static_cast<ssize_t>(transmit::schema_version.size()));
+    return headers;
+}
+
+rd_kafka_resp_err_t send_one(rd_kafka_t* client, rd_kafka_topic_t* topic, const Message& message,
+                             bool with_headers) {
+    void* value = const_cast<char*>(message.value.data());
+    if (with_headers)
+        return rd_kafka_producev(client, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_VALUE(value, message.value.size()),
+                                 RD_KAFKA_V_KEY(message.key.data(), message.key.size()),
+                                 RD_KAFKA_V_HEADERS(make_headers()), RD_KAFKA_V_END);
+    return rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, 0, value, message.value.size(), message.key.data(),
+                            message.key.size(), nullptr) == 0
+               ? RD_KAFKA_RESP_ERR_NO_ERROR
+               : rd_kafka_last_error();
+}
+
+void librdkafka_alone(benchmark::State& state, bool with_headers) {
     transmit::Options options;
     options.properties.emplace("test.mock.num.brokers", "1");
     for (auto _ : state) {
@@ -36,9 +59,8 @@ void librdkafka_alone(benchmark::State& state) {
         const auto send = [&](uint64_t number) {
             for (uint64_t sent = 0; sent < number; sent += 100) {
                 for (const Message& message : batches.next())
-                    if (rd_kafka_produce(topic.get(), RD_KAFKA_PARTITION_UA, 0,
-                                         const_cast<char*>(message.value.data()), message.value.size(),
-                                         message.key.data(), message.key.size(), nullptr) != 0)
+                    if (send_one(client.get(), topic.get(), message, with_headers) !=
+                        RD_KAFKA_RESP_ERR_NO_ERROR)
                         throw std::runtime_error("librdkafka does not take a message");
                 rd_kafka_poll(client.get(), 0);
                 while (sent + 100 - reports > most_outstanding)
@@ -54,7 +76,17 @@ void librdkafka_alone(benchmark::State& state) {
         meter.report(state, events);
     }
 }
-BENCHMARK(librdkafka_alone)->Name("floor/librdkafka_produce")->Iterations(1)->Unit(benchmark::kMillisecond);
+void with_headers(benchmark::State& state) {
+    librdkafka_alone(state, true);
+}
+BENCHMARK(with_headers)->Name("floor/librdkafka_produce")->Iterations(1)->Unit(benchmark::kMillisecond);
+void without_headers(benchmark::State& state) {
+    librdkafka_alone(state, false);
+}
+BENCHMARK(without_headers)
+    ->Name("floor/librdkafka_produce_without_headers")
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 
