@@ -101,7 +101,7 @@ Pipeline::Sink Agent::sink() {
         };
         return sink;
     }
-    sink.message = [this](const Message& message) { messages_.push_back(message); };
+    sink.message = [this](const Message& message) { outbox_.add(message); };
     sink.is_lasting = true;
     const std::string& mark = spool_->committed_mark();
     sink.last = Checkpoint::parse(std::as_bytes(std::span(mark)));
@@ -175,8 +175,8 @@ bool Agent::keep(const Checkpoint& checkpoint) {
     }
     const auto bytes = checkpoint.as_bytes();
     const auto result =
-        spool_->append(messages_, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-    messages_.clear();
+        spool_->append(outbox_.messages(), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    outbox_.clear();
     if (!result)
         if (auto suppressed = spool_errors_.pass())
             log_error(with_suppressed(result.error().message, *suppressed));
@@ -203,13 +203,13 @@ void Agent::report(v1::ReportReason reason) {
         if (auto looked = audit_->look(); !looked)
             if (auto suppressed = capture_errors_.pass())
                 log_error(with_suppressed(looked.error().message, *suppressed));
-    messages_.push_back(to_message(account(reason)));
+    outbox_.add(to_message(account(reason)));
     pipeline_->keep();
 }
 
 v1::AgentReport Agent::account(v1::ReportReason reason) {
     std::optional<Delivery> delivery;
-    if (spool_) delivery = {messages_.size(), spool_->stats(), transmitter_->status()};
+    if (spool_) delivery = {outbox_.size(), spool_->stats(), transmitter_->status()};
     v1::AgentReport report = reporter_->report(reason, delivery);
     if (report.audit_violations_size() > 0)
         if (auto suppressed = violations_.pass())

@@ -15,6 +15,7 @@
 #include "agent/config.h"
 #include "agent/encode/message.h"
 #include "agent/encode/text.h"
+#include "agent/outbox.h"
 #include "agent/pipeline.h"
 #include "agent/report.h"
 #include "agent/serve/local_socket.h"
@@ -62,7 +63,7 @@ private:
     std::unique_ptr<Pipeline> pipeline_;
     std::unique_ptr<Audit> audit_;
     std::unique_ptr<Reporter> reporter_;
-    std::vector<Message> messages_;  // of this drain, not in the spool yet
+    Outbox outbox_;  // of this drain, not in the spool yet
 
     std::unique_ptr<serve::LocalSocket> socket_;
     std::string answer_;  // as of answer_ns_

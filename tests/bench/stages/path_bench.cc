@@ -4,6 +4,7 @@
 #include "agent/base/clock.h"
 #include "agent/connections/tally.h"
 #include "agent/encode/event.h"
+#include "agent/outbox.h"
 #include "tests/bench/stages/batches.h"
 #include "tests/bench/stages/meter.h"
 
@@ -21,7 +22,7 @@ void path(benchmark::State& state) {
     Releaser releaser(checked(spool->reader()));
     encode::EventEncoder encoder(content.host());
     connections::Tally tally;
-    std::vector<Message> messages;
+    Outbox outbox;
     size_t at = 0;
     const uint64_t boot_to_unix = boot_to_unix_offset();
     Meter meter;
@@ -32,10 +33,10 @@ void path(benchmark::State& state) {
             const auto connection = connections::connection_of(**record, content.kernel(), boot_to_unix);
             const auto identity = content.context().find(connection.owner);
             tally.add(connection, (*record)->ended_ns);
-            messages.push_back(encoder.encode_message(connection, identity, unix_nanos()));
+            outbox.add(encoder.encode_message(connection, identity, unix_nanos()));
         }
-        checked(spool->append(messages, next_mark()));
-        messages.clear();
+        checked(spool->append(outbox.messages(), next_mark()));
+        outbox.clear();
     }
     meter.report(state, state.iterations() * size);
 }
