@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 #include <filesystem>
 
 #include "agent/checkpoint.h"
@@ -66,6 +66,20 @@ void Releaser::run(const std::stop_token& stop) {
         for (auto batch = reader_->next(); batch && *batch; batch = reader_->next())
             reader_->release((*batch)->id);
     }
+}
+
+transmit::Options mock_options() {
+    transmit::Options options;
+    options.properties.emplace("test.mock.num.brokers", "1");
+    const char* more = std::getenv("TCPTRAIL_KAFKA");
+    for (std::string_view rest = more ? more : ""; !rest.empty();) {
+        const std::string_view each = rest.substr(0, rest.find(','));
+        const size_t equals = std::min(each.find('='), each.size() - 1);
+        options.properties.insert_or_assign(std::string(each.substr(0, equals)),
+                                            std::string(each.substr(equals + 1)));
+        rest.remove_prefix(std::min(each.size() + 1, rest.size()));
+    }
+    return options;
 }
 
 std::string next_mark() {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/spool/spool.h"
+#include "agent/transmit/options.h"
 #include "tests/bench/stages/content.h"
 
 namespace tcptrail::bench {
@@ -55,6 +56,9 @@ private:
     std::unique_ptr<spool::SpoolReader> reader_;
     std::jthread thread_;
 };
+
+// With a mock cluster; TCPTRAIL_KAFKA=property=value,… tries other settings.
+transmit::Options mock_options();
 
 // Of a checkpoint's size, never twice the same.
 std::string next_mark();

@@ -13,7 +13,9 @@ namespace tcptrail::bench {
 // Of the calling thread.
 uint64_t allocations();
 
+// The sum is exact; how it is split the kernel estimates from its ticks.
 struct Cpu {
+    double all_ns = 0;
     double user_ns = 0;
     double system_ns = 0;
 };
@@ -27,7 +29,8 @@ public:
     explicit Meter(Whose whose = Whose::thread);
     void pause();
     void go_on();
-    // Ends the measurement: sets the counters ns, user_ns, system_ns and allocations, each per event.
+    // Ends the measurement: sets the counters ns, cpu_ns, user_ns, system_ns and allocations, each per
+    // event.
     void report(benchmark::State& state, uint64_t events);
 
 private:

@@ -20,12 +20,6 @@ namespace {
 constexpr uint64_t events = 400'000;
 constexpr uint64_t most_outstanding = 20'000;  // as in the transmitter
 
-transmit::Options mock_options() {
-    transmit::Options options;
-    options.properties.emplace("test.mock.num.brokers", "1");
-    return options;
-}
-
 void framing(benchmark::State& state) {
     const Content& content = Content::get();
     std::string framed;

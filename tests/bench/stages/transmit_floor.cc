@@ -46,8 +46,7 @@ rd_kafka_resp_err_t send_one(rd_kafka_t* client, rd_kafka_topic_t* topic, const 
 }
 
 void librdkafka_alone(benchmark::State& state, bool with_headers) {
-    transmit::Options options;
-    options.properties.emplace("test.mock.num.brokers", "1");
+    const transmit::Options options = mock_options();
     for (auto _ : state) {
         uint64_t reports = 0;
         auto conf = checked(transmit::make_conf(options, transmit::Role::producer));
