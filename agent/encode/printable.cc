@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <iterator>
 
 #include "agent/base/utf8.h"
@@ -69,11 +70,16 @@ std::string printable(std::string_view text) {
 }
 
 bool is_ascii(std::string_view text) {
-    // Without a branch per character: it is done for each name of each event.
-    unsigned char all = 0;
+    // Eight at a time: it is done for each name of each event.
+    uint64_t all = 0;
+    for (; text.size() >= sizeof all; text.remove_prefix(sizeof all)) {
+        uint64_t word = 0;
+        std::memcpy(&word, text.data(), sizeof word);
+        all |= word;
+    }
     for (const char c : text)
         all |= static_cast<unsigned char>(c);
-    return all < 0x80;
+    return (all & 0x8080'8080'8080'8080) == 0;
 }
 
 std::string repaired_utf8(std::string_view text) {

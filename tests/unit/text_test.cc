@@ -335,6 +335,18 @@ TEST_CASE("text: a full disk is told", "[text]") {
     std::fclose(full);
 }
 
+TEST_CASE("text: what is ASCII", "[text]") {
+    for (size_t length = 0; length < 40; ++length) {
+        std::string text(length, '\x7f');
+        CHECK(encode::is_ascii(text));
+        for (char& c : text) {
+            c = '\x80';
+            CHECK_FALSE(encode::is_ascii(text));
+            c = '\x7f';
+        }
+    }
+}
+
 TEST_CASE("text: printable", "[text]") {
     CHECK(printable("").empty());
     CHECK(printable("kworker/0:1 ~") == "kworker/0:1 ~");
