@@ -34,12 +34,12 @@ endif
 # ---- Debian packages: installed here, in one step, when one is missing
 
 test_goals := test test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
-kafka_goals := test test-faults test-upgrade soak test-kafka kafka-up bench-offline
+kafka_goals := test test-faults test-upgrade soak test-kafka kafka-up bench bench-offline
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
 	$(if $(filter $(kafka_goals),$(goals)),kafka) \
-	$(if $(filter test test-faults soak,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench-%,$(goals)),bench)
+	$(if $(filter test test-faults soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench bench-%,$(goals)),bench)
 empty :=
 packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
 
@@ -95,16 +95,20 @@ bpf_flags = -target bpf -O2 -g -mcpu=v3 -D__TARGET_ARCH_$(bpf_arch) $(OVERLAY:%=
 	-idirafter /usr/include/$(shell $(CC) -print-multiarch) $(deps)
 
 # bpftool strips debug information from the object and keeps BTF.
-$(bpf_object): bpf/tcp.bpf.c | $(packages)
+$(BUILD)/%.bpf.o: %.bpf.c | $(packages)
 	$(say) CLANG $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(bpf_flags) -MT $@ -MF $(@:.o=.d) -c $< -o $(@:.o=.tmp.o)
 	$(Q)$(BPFTOOL) gen object $@ $(@:.o=.tmp.o)
 
 $(skeleton): $(bpf_object)
+$(skeleton): skeleton_name := tcptrail_bpf
+$(gen)/reference.skel.h: $(BUILD)/tests/bench/reference.bpf.o
+$(gen)/reference.skel.h: skeleton_name := reference_bpf
+$(gen)/%.skel.h:
 	$(say) SKEL $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(BPFTOOL) gen skeleton $< name tcptrail_bpf > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $(skeleton_name) > $@
 
 $(gen)/%.pb.cc $(gen)/%.pb.h: %.proto | $(packages)
 	$(say) PROTOC $@
@@ -246,6 +250,21 @@ $(BUILD)/tests/bench/stages/record_ring: $(BUILD)/tests/bench/stages/record_ring
 bench-stages: $(stage_bench) $(BUILD)/tests/bench/stages/record_ring $(BUILD)/tests/tools/mix ## ns and allocations of each stage per event, beside its floor
 	@tests/bench/stages/run $(ARGS)
 
+# What tcptrail is measured beside, and what makes its load. They share no code with the agent.
+bench_programs := $(addprefix $(BUILD)/tests/bench/,answer churn reference)
+$(bench_programs): %: %.o
+	$(say) LINK $@
+	$(Q)$(CXX) $(ldflags) $^ $(if $(filter %/reference,$@),-l:libbpf.a -lelf -lz) -o $@
+$(BUILD)/tests/bench/reference.o: $(gen)/reference.skel.h
+bench_needs := all $(bench_programs) $(addprefix $(BUILD)/tests/,tools/generate tools/mix kafka/plain_consumer)
+
+bench: $(bench_needs) ## W1 to W8: what tcptrail costs, and whether it tells all; hours. build/bench/report.md
+	@tests/bench/run $(ARGS)
+bench-quick: $(bench_needs) ## the same in a few minutes: full speed and a steady load
+	@tests/bench/run --quick $(ARGS)
+bench-tripwire: $(bench_needs) ## has tcptrail become slower than tests/bench/baseline.json says? About a minute
+	@tests/bench/run --tripwire $(ARGS)
+
 bench-offline: all $(BUILD)/tests/bench/fill_spool $(BUILD)/tests/tools/mix $(BUILD)/tests/tools/generate $(BUILD)/tests/kafka/plain_consumer ## seven days without a network, and the catching up
 	@tests/bench/offline $(ARGS)
 
@@ -282,7 +301,7 @@ test-trixie: | $(packages) ## build and run the unit tests on Debian 13, in buil
 # ---- Checks
 
 cxx_files := $(sort $(shell find agent tests -name '*.cc' -o -name '*.h'))
-all_files := $(cxx_files) $(sort $(shell find bpf -name '*.c' -o -name '*.h'))
+all_files := $(cxx_files) $(sort $(shell find bpf -name '*.c' -o -name '*.h') $(shell find tests -name '*.c'))
 shell_files := $(shell grep -rlE '^#!/(usr)?/?bin/(env )?(ba)?sh' deploy tests .ci)
 tidy_files := $(sort $(wildcard agent/*.cc agent/*/*.cc tests/tools/*.cc tests/tools/*/*.cc))
 tidy_stamps := $(tidy_files:%=$(BUILD)/tidy/%.ok)
@@ -337,7 +356,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench bench-quick bench-tripwire bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of the report that several workloads have: the three costs, and whether all was told."""
+from lib import triples
+
+
+def slowdown(report, outcomes, wanted=None):
+    """(a), with BPF statistics off, and (c)."""
+    rows = [[each.name, each.slowdown_text(), each.told_text(), each.processor_text(), each.skipped]
+            for each in outcomes.values()]
+    report.table(["arm", "(a) slowdown: median (least to most)", "told", "(c) processor of the tool, us per end told",
+                  "runs skipped"], rows)
+
+
+def kernel(report, make_scene, arms, cpus):
+    """(b): what each program takes, less what an empty one does. In runs of their own: the statistics cost time."""
+    measured = {arm.name: triples.kernel_time(make_scene, arm, cpus) for arm in arms}
+    empty = [each for each in measured.get("empty", ([], 0))[0] if each.name == "empty_state"]
+    floor = empty[0].nanos / empty[0].runs if empty else 0
+    rows = []
+    for name, (programs, ends) in measured.items():
+        for each in sorted(programs, key=lambda each: -each.nanos):
+            reading = each.nanos / each.runs
+            rows.append([name, each.name, f"{reading:.0f}", f"{max(reading - floor, 0):.0f}", f"{each.runs / ends:.2f}"])
+        total = sum(each.nanos - floor * each.runs for each in programs) / ends
+        rows.append([name, "all", "", f"{max(total, 0):.0f} ns per end", ""])
+    report.write(f"(b) In the kernel, run_time_ns / run_cnt; an empty program reads {floor:.0f} ns, which is taken off:\n")
+    report.table(["arm", "program", "ns per run, read", "less the empty one", "runs per end"], rows)
+
+
+def complete(report, outcomes):
+    """tcptrail and what it is compared with by the same account must have told all; the peers' numbers stand in the table."""
+    for each in outcomes.values():
+        if each.name in ("tcptrail", "emit only"):
+            report.check(each.is_complete, f"{each.name} told {each.told} of {each.ends}, SNMP {each.opens}")

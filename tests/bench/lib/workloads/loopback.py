@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""W1: one thread connects, accepts and closes, over 250 addresses of the loopback, as fast as it can."""
+import collections
+import json
+import subprocess
+
+from lib import arms, charts, sections, triples
+from lib.host import BUILD, CPUS, LOAD_CPU, TOOL_CPU, BenchError
+from lib.namespaces import Namespace
+
+SECONDS = 0.6  # that a run should take
+FIRST_PORT = 20001
+
+Kind = collections.namedtuple("Kind", "name end bytes")
+Place = collections.namedtuple("Place", "name load_cpus tool_cpus")
+
+KINDS = {"fin0": Kind("FIN, 0 B", "fin", 0), "fin256": Kind("FIN, 256 B each way", "fin", 256),
+         "rst0": Kind("RST, 0 B", "rst", 0), "rst256": Kind("RST, 256 B each way", "rst", 256)}
+PLACES = {"other": Place("the tool on another processor", [LOAD_CPU], str(TOOL_CPU)),
+          "same": Place("the tool on the generator's processor", [LOAD_CPU], str(LOAD_CPU)),
+          "saturated": Place("a generator on each processor", CPUS, ",".join(map(str, CPUS)))}
+
+
+class Scene:
+    """A namespace, and generators in it: one on each of some processors."""
+
+    def __init__(self, kind, cpus, connections):
+        self.kind, self.cpus, self.connections = kind, cpus, connections
+        self.marks = [f" {FIRST_PORT + i} " for i in range(len(cpus))]
+
+    def __enter__(self):
+        self.namespace = Namespace()
+        self.netns = self.namespace.inode
+        return self
+
+    def __exit__(self, *_):
+        self.namespace.__exit__()
+
+    def generate(self, cpu, port):
+        command = ["taskset", "-c", str(cpu), *self.namespace.enter, f"{BUILD}/tests/tools/generate", "--port", str(port),
+                   "--connections", str(self.connections), "--end", self.kind.end, "--bytes", str(self.kind.bytes)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def run(self):
+        before = self.namespace.opens()
+        generators = [self.generate(cpu, FIRST_PORT + i) for i, cpu in enumerate(self.cpus)]
+        said = [json.loads(each.communicate()[0].splitlines()[-1]) for each in generators]
+        if any(each["errors"] for each in said):
+            raise BenchError("the generator had errors")
+        made = sum(each["connections"] for each in said)
+        return triples.Run(max(each["seconds"] for each in said), 2 * made, self.namespace.opens() - before)
+
+
+def fitting(kind, cpus):
+    """How many connections take SECONDS here, to three digits."""
+    with Scene(kind, cpus, 5000) as scene:
+        scene.run()
+        return round(SECONDS * 5000 / scene.run().cost, -3) // 1 or 1000
+
+
+def measure(options, kind, place, chosen, base=None, progress=lambda outcome: None):
+    connections = options.connections or int(fitting(kind, place.load_cpus))
+    outcomes = triples.measure(lambda: Scene(kind, place.load_cpus, connections), chosen, place.tool_cpus, options.triples,
+                               base, progress)
+    return connections, outcomes
+
+
+def run(options, report):
+    chosen = arms.make(options.arms)
+    for kind_name, place_name in options.cases:
+        kind, place = KINDS[kind_name], PLACES[place_name]
+        report.begin(f"W1 loopback: {kind.name}; {place.name}")
+        connections, outcomes = measure(options, kind, place, chosen, progress=lambda outcome: report.progress(
+            f"{outcome.name}: {outcome.slowdown_text()}"))
+        report.write(f"{connections} connections for each generator in each run.\n")
+        sections.slowdown(report, outcomes)
+        report.picture(charts.slowdown(f"w1-{kind_name}-{place_name}", f"W1 {kind.name}; {place.name}", outcomes.values()),
+                       "slowdown")
+        sections.kernel(report, lambda: Scene(kind, place.load_cpus, 4 * connections), chosen, place.tool_cpus)
+        sections.complete(report, outcomes)
+        report.end()
