@@ -268,8 +268,8 @@ bench-tripwire: $(bench_needs) ## has tcptrail become slower than tests/bench/ba
 bench-offline: all $(BUILD)/tests/bench/fill_spool $(BUILD)/tests/tools/mix $(BUILD)/tests/tools/generate $(BUILD)/tests/kafka/plain_consumer ## seven days without a network, and the catching up
 	@tests/bench/offline $(ARGS)
 
-bench-first-light: all tests ## cost and completeness at full speed, beside tcplife
-	@tests/bench/first_light $(ARGS)
+bench-first-light: $(bench_needs) ## cost and completeness at full speed, beside tcplife
+	@tests/bench/run w1 --cases fin0:other --arms tcptrail tcplife --connections 200000 $(ARGS)
 
 bench-mixed: all $(BUILD)/tests/tools/mix ## each of a million records, of all kinds at once, against the truth
 	@tests/bench/mixed $(ARGS)

@@ -16,6 +16,9 @@ from lib.host import BUILD, FOLDER, BenchError
 
 SUMMARY = re.compile(r"seen (\d+) = told (\d+) \+ lost (\d+)(?: \((.*?)\))?.*shown (\d+)")
 START_SECONDS = 20
+# For those that attach through tracefs, where it is not mounted: for them alone.
+PRIVATELY = ["unshare", "--mount", "sh", "-c",
+             'mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; exec "$@"', "sh"]
 
 # lost: by reason, what the tool itself says.
 Told = collections.namedtuple("Told", "ends lost")
@@ -59,7 +62,7 @@ class Arm:
         """Those about the scene's connections."""
         marks = [mark.encode() for mark in self.scene.marks]
         with open(self.path, "rb") as file:
-            return [line for line in file if any(mark in line for mark in marks)]
+            yield from (line for line in file if any(mark in line for mark in marks))
 
     def epolls(self):
         """It waits for events: the tools of libbpf-tools begin that when they are attached."""
@@ -86,10 +89,8 @@ class Tcptrail(Arm):
 
 
 class LibbpfTool(Arm):
-    """They attach through tracefs, which is mounted for them alone."""
-
     def command(self):
-        return ["unshare", "--mount", "sh", "-c", f"mount -t tracefs tracefs /sys/kernel/tracing && exec {self.name} -w"]
+        return [*PRIVATELY, self.name, "-w"]
 
     def is_ready(self):
         return self.epolls()
@@ -126,15 +127,14 @@ class Bpftrace(Arm):
         { printf("%d %s %s %d %s %d \\n", pid, comm, ntop(args->saddr), args->sport, ntop(args->daddr), args->dport); }"""
 
     def command(self):
-        mount = "mount -t tracefs tracefs /sys/kernel/tracing && mount -t debugfs debugfs /sys/kernel/debug && exec \"$@\""
-        return ["unshare", "--mount", "sh", "-c", mount, "sh", "bpftrace", "-e", self.PROGRAM]
+        return [*PRIVATELY, "bpftrace", "-e", self.PROGRAM]
 
     def is_ready(self):
         return "attached" in self.text()
 
     def result(self):
         lost = sum(map(int, re.findall(r"Lost (\d+) events", self.text())))
-        return Told(len(self.lines()), {"buffer": lost} if lost else {})
+        return Told(sum(1 for _ in self.lines()), {"buffer": lost} if lost else {})
 
 
 class Reference(Arm):

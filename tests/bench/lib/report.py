@@ -10,7 +10,8 @@ class Report:
         self.file = open(path, "w", encoding="utf-8")
         self.passed = self.failed = 0
         self.surroundings = None
-        self.write("# Benchmarks\n\n" + "\n".join(f"* {line}" for line in [f"{datetime.date.today()}", *host.describe()]) + "\n")
+        self.write(f"# Benchmarks\n\n* {datetime.date.today()}")
+        self.write("".join(f"* {line}\n" for line in host.describe()))
 
     def write(self, text):
         print(text, flush=True)
@@ -26,9 +27,12 @@ class Report:
 
     def table(self, header, rows):
         widths = [max(len(str(row[column])) for row in [header, *rows]) for column in range(len(header))]
+
         def line(row):
             return "| " + " | ".join(str(cell).ljust(width) for cell, width in zip(row, widths)) + " |"
-        self.write("\n".join([line(header), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(line, rows)]) + "\n")
+
+        under = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+        self.write("\n".join([line(header), under, *map(line, rows)]) + "\n")
 
     def picture(self, path, title):
         self.write(f"![{title}]({path})\n")

@@ -3,7 +3,7 @@
 from lib import triples
 
 
-def slowdown(report, outcomes, wanted=None):
+def slowdown(report, outcomes):
     """(a), with BPF statistics off, and (c)."""
     rows = [[each.name, each.slowdown_text(), each.told_text(), each.processor_text(), each.skipped]
             for each in outcomes.values()]
@@ -20,15 +20,17 @@ def kernel(report, make_scene, arms, cpus):
     for name, (programs, ends) in measured.items():
         for each in sorted(programs, key=lambda each: -each.nanos):
             reading = each.nanos / each.runs
-            rows.append([name, each.name, f"{reading:.0f}", f"{max(reading - floor, 0):.0f}", f"{each.runs / ends:.2f}"])
+            less = f"{max(reading - floor, 0):.0f}"
+            rows.append([name, each.name, f"{reading:.0f}", less, f"{each.runs / ends:.2f}"])
         total = sum(each.nanos - floor * each.runs for each in programs) / ends
         rows.append([name, "all", "", f"{max(total, 0):.0f} ns per end", ""])
-    report.write(f"(b) In the kernel, run_time_ns / run_cnt; an empty program reads {floor:.0f} ns, which is taken off:\n")
+    what = f"an empty program reads {floor:.0f} ns, which is taken off" if floor else "no empty program beside it"
+    report.write(f"(b) In the kernel, run_time_ns / run_cnt; {what}:\n")
     report.table(["arm", "program", "ns per run, read", "less the empty one", "runs per end"], rows)
 
 
 def complete(report, outcomes):
-    """tcptrail and what it is compared with by the same account must have told all; the peers' numbers stand in the table."""
+    """tcptrail and emit only must have told all; what peers told stands in the table."""
     for each in outcomes.values():
         if each.name in ("tcptrail", "emit only"):
             report.check(each.is_complete, f"{each.name} told {each.told} of {each.ends}, SNMP {each.opens}")

@@ -51,7 +51,8 @@ def main():
     enter(server_netns)
     listener = socket.create_server((address, 0), backlog=64)
     to = listener.getsockname()
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as servers, concurrent.futures.ThreadPoolExecutor(AT_ONCE) as clients:
+    pool = concurrent.futures.ThreadPoolExecutor
+    with pool(AT_ONCE) as servers, pool(AT_ONCE) as clients:
         served = [servers.submit(serve, listener) for _ in range(int(connections))]
         sent = [clients.submit(send, client_netns, to, int(count)) for _ in range(int(connections))]
         print(json.dumps(dict(each.result() for each in sent)))

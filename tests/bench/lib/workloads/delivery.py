@@ -6,7 +6,7 @@ from lib.namespaces import Namespace
 from lib.workloads.steady import Load
 
 FULL_SPEED = 0
-HEADER = ["path", "ends", "user, us per end", "user + system, us per end", "ends/s from the first to the last", "arrived", "lost"]
+HEADER = ["path", "ends", "user, us per end", "user + system, us per end", "ends/s until all is there", "arrived", "lost"]
 
 
 def one_path(report, ends, topics):
@@ -24,13 +24,14 @@ def one_path(report, ends, topics):
         if topics:
             arrived = kafka.Broker.arrived(topics["connections"], namespace.inode).get("EVENT_KIND_CLOSED", 0)
     name = "ring to acknowledgement" if topics else "ring to spool, no broker"
-    report.check(arrived == made == counted and not lost, f"{name}: {arrived} of {made}, SNMP {counted}; lost {lost or 0}")
+    report.check(arrived == made == counted and not lost,
+                 f"{name}: {arrived} of {made}, SNMP {counted}; lost {lost or 0}")
     return [name, made, f"{1e6 * user / made:.2f}", f"{1e6 * used / made:.2f}", f"{made / went_by:.0f}", arrived,
             sum(lost.values())]
 
 
 def run(options, report):
-    report.begin("W7 the whole path", "Of the agent's process: the broker's own work is not in it, but shares the processors.")
+    report.begin("W7 the whole path", "Of the agent's process alone; the broker shares the processors with it.")
     rows = [one_path(report, options.deliveries, None)]
     with kafka.broker(options, report) as broker:
         if broker:

@@ -57,8 +57,8 @@ def overflow(report):
 
 
 def run(options, report):
-    report.begin("W4 failures", f"{options.mixed} lifecycles: refused, reset by either end and early, unanswered SYN, half-close, "
-                 "SO_LINGER 0, unread data, unreachable, given up, no local port, denied; IPv4, IPv6, mapped.")
+    report.begin("W4 failures", f"{options.mixed} lifecycles: refused, reset by either end and early, unanswered SYN, "
+                 "half-close, SO_LINGER 0, unread data, unreachable, given up, no local port, denied; IPv4, IPv6, mapped.")
     mixed = subprocess.run([sys.executable, "tests/bench/mixed", "--lifecycles", str(options.mixed), "--rate", "10000"],
                            capture_output=True, text=True, env={**os.environ, "BUILD": BUILD}, check=False)
     lines = mixed.stdout.splitlines() + mixed.stderr.splitlines()

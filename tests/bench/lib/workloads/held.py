@@ -76,18 +76,19 @@ def one_pass(connections, adopts):
 
 def run(options, report):
     report.begin("W3 held open, closed at once", "Memory is what the agent's cgroup is charged while all are open.")
-    rows = []
+    rows, unused = [], 0
     for connections in [0, *options.held]:
         for adopts in ([True, False] if connections else [True]):
             took, (charged, kernel, _), told = one_pass(connections, adopts)
             ends = 2 * connections
+            unused = unused or kernel
             when = "before the agent" if adopts else "while it watches"
             rows.append([ends, when if ends else "-", f"{took:.2f}", f"{charged / MB:.1f}", f"{kernel / MB:.1f}",
-                         f"{(kernel - rows[0][5]) / ends:.0f}" if ends else kernel, told.ends, told.lost or 0])
+                         f"{(kernel - unused) / ends:.0f}" if ends else "-", told.ends, told.lost or 0])
             report.progress(f"{ends} ends, opened {when}: {took:.2f} s, {charged / MB:.1f} MB, told {told.ends}")
             if ends:
-                report.check(told.ends == ends and not told.lost, f"{ends} ends opened {when}, closed at once: {told.ends} told")
-    rows[0][5] = "-"
+                report.check(told.ends == ends and not told.lost,
+                             f"{ends} ends opened {when}, closed at once: {told.ends} told")
     report.table(["ends open", "opened", "s until it traces", "MB charged", "MB of these the kernel's",
                   "bytes of the kernel's per open end", "told", "lost"], rows)
     report.end()

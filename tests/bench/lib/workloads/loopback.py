@@ -52,14 +52,14 @@ class Scene:
 
 
 def fitting(kind, cpus):
-    """How many connections take SECONDS here, to three digits."""
+    """How many connections take SECONDS here, in thousands."""
     with Scene(kind, cpus, 5000) as scene:
         scene.run()
-        return round(SECONDS * 5000 / scene.run().cost, -3) // 1 or 1000
+        return 1000 * max(1, round(SECONDS * 5 / scene.run().cost))
 
 
 def measure(options, kind, place, chosen, base=None, progress=lambda outcome: None):
-    connections = options.connections or int(fitting(kind, place.load_cpus))
+    connections = options.connections or fitting(kind, place.load_cpus)
     outcomes = triples.measure(lambda: Scene(kind, place.load_cpus, connections), chosen, place.tool_cpus, options.triples,
                                base, progress)
     return connections, outcomes

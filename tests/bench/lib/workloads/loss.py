@@ -51,8 +51,8 @@ def transfer(pair, connections):
 
 
 def run(options, report):
-    report.begin("W5 loss", f"{options.transfers} connections of {BYTES} bytes; {PERMILLE / 10:g} % of the packets dropped at "
-                 "either end (nftables).")
+    report.begin("W5 loss", f"{options.transfers} connections of {BYTES} bytes; {PERMILLE / 10:g} % of the packets "
+                 "dropped at either end (nftables).")
     with Pair() as pair:
         tool = Observer()
         tool.start(Scene(pair), ",".join(map(str, CPUS)))
@@ -73,9 +73,10 @@ def run(options, report):
     clients = {row["local_port"]: int(row["retransmits"] or 0) for row in tool.rows if row["role"] == "CLIENT"}
     wrong = {port: (count, clients.get(port)) for port, count in true.items() if clients.get(port) != count}
     in_sum = sum(int(row["retransmits"] or 0) for row in tool.rows)
-    report.table(["by", "retransmits"], [["tcptrail, both ends", in_sum], ["RetransSegs, both namespaces", sent_again],
-                                         ["of these SYNs and SYN-ACKs", synacks],
-                                         ["TCP_INFO, clients", sum(true.values())], ["tcptrail, clients", sum(clients.values())]])
+    rows = [["tcptrail, both ends", in_sum], ["RetransSegs, both namespaces", sent_again],
+            ["of these SYNs and SYN-ACKs", synacks], ["TCP_INFO, clients", sum(true.values())],
+            ["tcptrail, clients", sum(clients.values())]]
+    report.table(["by", "retransmits"], rows)
     report.check(told.ends == opens and not told.lost, f"told {told.ends}, SNMP {opens}")
     report.check(sum(true.values()) > 0, "packets were lost")
     report.check(not wrong, f"{len(true) - len(wrong)} of {len(true)} clients as the kernel counted"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""W6: a steady load. Processors that the agent takes, memory that it is charged, and how long an event is on its way."""
+"""W6: a steady load. Processors that the agent takes, memory that it is charged, how long an event is on its way."""
 import json
 import subprocess
 import time
@@ -10,8 +10,8 @@ from lib.host import BUILD, LOAD_CPU, BenchError
 from lib.namespaces import Namespace
 
 MB = 1e6
-HEADER = ["ends/s", "user + system, cores", "BPF, cores", "MB charged", "kernel's", "cache of files", "to the log: p50, p99, max ms",
-          "told", "lost"]
+HEADER = ["ends/s", "user + system, cores", "BPF, cores", "MB charged", "kernel's", "cache of files",
+          "to the broker's log, ms: p50, p99, most", "told", "lost"]
 
 
 class Load:
@@ -32,7 +32,11 @@ class Load:
 
 
 def measured(agent, namespace, rate, seconds):
-    """First without BPF statistics, then a fifth as long with them. Returns made, counted, rate, cores, BPF cores, memory."""
+    """First without BPF statistics, then a fifth as long with them.
+
+    Returns how many ends were made and counted by the kernel, the rate, processors of the agent and of its programs,
+    and what its cgroup was charged at most.
+    """
     usage, load, memory = Usage(agent.pid), Load(namespace, rate, rate * seconds), []
     while load.process.poll() is None:
         memory.append(agent.group.charged())
@@ -59,7 +63,8 @@ def one_rate(report, rate, seconds, topics):
             there = kafka.Broker.arrived(topics["connections"], namespace.inode)
             told, told_by = there.get("EVENT_KIND_CLOSED", 0), "delivered"
             delays = ", ".join(str(there.get(f"DELAY_{which}")) for which in ("P50", "P99", "MAX"))
-    report.check(told == made == counted and not lost, f"{rate} ends/s: {told} {told_by} of {made}, SNMP {counted}; lost {lost or 0}")
+    report.check(told == made == counted and not lost,
+                 f"{rate} ends/s: {told} {told_by} of {made}, SNMP {counted}; lost {lost or 0}")
     report.check(reached > 0.95 * rate, f"{rate} ends/s wanted, {reached:.0f} made")
     row = [f"{reached:.0f}", f"{cores:.4f}", f"{in_kernel:.4f}", *(f"{each / MB:.1f}" for each in charged), delays,
            f"{told} {told_by}", sum(lost.values())]
@@ -77,13 +82,13 @@ def all_rates(options, report, broker):
     report.table(HEADER, rows)
     series = {"user + system": [(rate, cores) for rate, cores, _ in points],
               "BPF programs": [(rate, cores) for rate, _, cores in points]}
-    report.picture(charts.lines("w6-cores", "W6: what the agent takes", "ends of connections per second", "processors", series),
-                   "processors by load")
+    picture = charts.lines("w6-cores", "W6: what the agent takes", "ends of connections per second", "processors", series)
+    report.picture(picture, "processors by load")
 
 
 def run(options, report):
-    report.begin("W6 steady load", f"{options.seconds} s each, and a fifth of that for the time of the BPF programs. Memory is "
-                 "what the agent's cgroup is charged at most: the kernel's share holds the maps of BPF.")
+    report.begin("W6 steady load", f"{options.seconds} s each, and a fifth of that for the time of the BPF programs. "
+                 "Memory is what the agent's cgroup is charged at most: the kernel's share holds the maps of BPF.")
     with kafka.broker(options, report) as broker:
         all_rates(options, report, broker)
     report.end()
