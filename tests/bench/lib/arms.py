@@ -64,6 +64,10 @@ class Arm:
         with open(self.path, "rb") as file:
             yield from (line for line in file if any(mark in line for mark in marks))
 
+    def configuration(self):
+        """How it was run the last time, in words."""
+        return " ".join(word for word in self.command() if word not in PRIVATELY and "\n" not in word)
+
     def epolls(self):
         """It waits for events: the tools of libbpf-tools begin that when they are attached."""
         return any(what == "anon_inode:[eventpoll]" for _, what in costs.descriptors(self.pid))
@@ -77,6 +81,11 @@ class Tcptrail(Arm):
 
     def is_ready(self):
         return "tcptrail: tracing" in self.text(".err")
+
+    def configuration(self):
+        """With what it says that it traces."""
+        said = re.search(r"^tcptrail: (tracing.*)$", self.text(".err"), re.MULTILINE)
+        return f"{super().configuration()}: {said[1] if said else '?'}"
 
     def result(self):
         found = SUMMARY.search(self.text(".err"))
@@ -109,11 +118,11 @@ class Tcplife(LibbpfTool):
 
 class Tcpstates(LibbpfTool):
     name = "tcpstates"
-    # A listener's end is none of a connection.
-    END = re.compile(rb"(?<!LISTEN) +-> CLOSE ")
 
     def is_end(self, line):
-        return self.END.search(line) is not None
+        """It ends in OLDSTATE -> NEWSTATE MS. A listener's end is none of a connection."""
+        words = line.split()
+        return words[-2] == b"CLOSE" and words[-4] != b"LISTEN"
 
 
 class Bpftrace(Arm):

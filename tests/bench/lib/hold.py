@@ -13,15 +13,27 @@ import sys
 EACH = 5000  # connections of one process: two files each
 
 
-def hold(first, count, ready):
-    """Keeps them until it is killed."""
+def hold(first, count, ready, alive):
+    """Keeps them until it is killed, or nobody else has the other end of `alive`."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     held = []
     for number in range(first, first + count):
         held.append(socket.create_connection(listener.getsockname(), source_address=(f"127.0.{number % 200 + 1}.1", 0)))
         held.append(listener.accept()[0])
     os.write(ready, b"1")
-    signal.pause()
+    os.read(alive, 1)
+
+
+def live(*arguments):
+    """A child's life. It ends here: what follows is its parent's."""
+    status = 1
+    try:
+        hold(*arguments)
+        status = 0
+    except OSError as error:
+        print(f"hold: {error}", file=sys.stderr)
+    finally:
+        os._exit(status)
 
 
 def main():
@@ -29,13 +41,14 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     readable, ready = os.pipe()
+    alive, life = os.pipe()
     children = []
     try:
         for first in range(0, connections, EACH):
             child = os.fork()
             if child == 0:
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                hold(first, min(connections - first, EACH), ready)
+                os.close(life)
+                live(first, min(connections - first, EACH), ready, alive)
             children.append(child)
         os.close(ready)
         if sum(len(os.read(readable, 1)) for _ in children) == len(children):

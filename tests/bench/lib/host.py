@@ -74,5 +74,5 @@ class Surroundings:
     def describe(self):
         stolen, all_ticks = (now - then for now, then in zip(self.read(), self.ticks))
         steal = 100 * stolen / max(all_ticks, 1)
-        return (f"load {self.load:.2f} before, {os.getloadavg()[0]:.2f} after; steal {steal:.1f} %; "
+        return (f"Linux {kernel()}; load {self.load:.2f} before, {os.getloadavg()[0]:.2f} after; steal {steal:.1f} %; "
                 f"tracing programs of others: {self.attached}")

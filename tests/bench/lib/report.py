@@ -23,7 +23,7 @@ class Report:
         self.write(f"\n## {title}\n" + (f"\n{what}\n" if what else ""))
 
     def end(self):
-        self.write(f"\n{self.surroundings.describe()}\n")
+        self.write(f"\n{self.surroundings.describe()}")
 
     def table(self, header, rows):
         widths = [max(len(str(row[column])) for row in [header, *rows]) for column in range(len(header))]

@@ -11,6 +11,10 @@ def slowdown(report, outcomes):
                   "runs skipped"], rows)
 
 
+def configuration(report, arms):
+    report.write("".join(f"* {arm.configuration()}\n" for arm in arms))
+
+
 def kernel(report, make_scene, arms, cpus):
     """(b): what each program takes, less what an empty one does. In runs of their own: the statistics cost time."""
     measured = {arm.name: triples.kernel_time(make_scene, arm, cpus) for arm in arms}

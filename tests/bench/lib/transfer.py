@@ -38,12 +38,13 @@ def send(netns, address, count):
     """Returns (port, retransmits) when the other end has all."""
     enter(netns)
     with socket.create_connection(address, timeout=PATIENCE) as client:
+        port = client.getsockname()[1]
         client.sendall(bytes(count))
         client.shutdown(socket.SHUT_WR)
         if client.recv(1):
             sys.exit("nothing was to be answered")
         info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TOTAL_RETRANS + 4)
-        return client.getsockname()[1], struct.unpack_from("=I", info, TOTAL_RETRANS)[0]
+        return port, struct.unpack_from("=I", info, TOTAL_RETRANS)[0]
 
 
 def main():

@@ -24,9 +24,8 @@ for _ in range({CLIENTS}):
 time.sleep(2.5)
 for client in clients:
     client.close()
-time.sleep(0.5)
 listener.close()
-time.sleep(0.5)
+time.sleep(2)
 """
 
 

@@ -66,9 +66,11 @@ def run(options, report):
                  "The slowdown is base / with the arm, of the rate.")
     for scene in (Throughput, Requests):
         report.write(f"### {scene.title}\n")
-        outcomes = triples.measure(scene, arms.make(options.arms), str(TOOL_CPU), options.triples,
+        chosen = arms.make(options.arms)
+        outcomes = triples.measure(scene, chosen, str(TOOL_CPU), options.triples,
                                    progress=lambda outcome: report.progress(f"{outcome.name}: {outcome.slowdown_text()}"))
         sections.slowdown(report, outcomes)
         report.picture(charts.slowdown(f"w8-{scene.__name__.lower()}", f"W8 {scene.title}", outcomes.values()), "slowdown")
         sections.complete(report, outcomes)
+        sections.configuration(report, chosen)
     report.end()

@@ -78,4 +78,5 @@ def run(options, report):
                        "slowdown")
         sections.kernel(report, lambda: Scene(kind, place.load_cpus, 4 * connections), chosen, place.tool_cpus)
         sections.complete(report, outcomes)
+        sections.configuration(report, chosen)
         report.end()

@@ -48,7 +48,8 @@ def run(options, report):
     connections = options.lifecycles // 2
     report.begin("W2 veth: four clients, three servers", f"{2 * connections} ends, both processors busy.")
     outcomes = {}
-    for arm in [Everywhere(), *arms.make(name for name in PEERS if name in options.arms)]:
+    chosen = [Everywhere(), *arms.make(name for name in PEERS if name in options.arms)]
+    for arm in chosen:
         outcomes[arm.name] = triples.Outcome(arm.name)
         with Scene(connections) as scene:
             triples.triple(scene, None, arm, ",".join(map(str, CPUS)), outcomes[arm.name])
@@ -56,4 +57,5 @@ def run(options, report):
     sections.slowdown(report, outcomes)
     report.write("One triple each: it is long, to count what is missed, and its slowdown says little.\n")
     sections.complete(report, outcomes)
+    sections.configuration(report, chosen)
     report.end()
