@@ -4,15 +4,15 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
-
-#include "agent/connections/connection.h"
 
 namespace tcptrail::capture {
 
 namespace {
 
-constexpr uint32_t infinite_ssthresh = 0x7fffffff;  // TCP_INFINITE_SSTHRESH
+constexpr uint32_t infinite_ssthresh = 0x7fffffff;         // TCP_INFINITE_SSTHRESH
+constexpr uint64_t tcp_established = 1, tcp_syn_recv = 3;  // include/net/tcp_states.h
 
 template <class To, class From>
 void copy(To& to, const From& from) {
@@ -28,7 +28,7 @@ void expand_times(const tcptrail_lean& lean, tcptrail_birth& birth) {
     birth.timeline_len = lean.timeline_len;
     for (int i = 0; i < std::min<int>(lean.timeline_len, TCPTRAIL_TIMELINE_LEN); ++i) {
         const uint64_t state = lean.timeline_states >> (4 * i) & 0xf, steps = nanos(lean.timeline_steps[i]);
-        const bool is_early = state == connections::tcp_established || state == connections::tcp_syn_recv;
+        const bool is_early = state == tcp_established || state == tcp_syn_recv;
         const uint64_t at = is_early ? steps : lean.ended_ns - lean.opened_ns - steps;
         birth.timeline[i] = at << 4 | state;
     }
