@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The layout is the kernel's (kernel/bpf/ringbuf.c): a page that holds the consumer's position, a page that
-// holds the producer's, then the data, mapped twice in a row so that a record never wraps. Each record has a
-// header of eight bytes, its length with two flags in front, and is aligned to eight.
+// holds the producer's, then the data, mapped twice in a row so that a record never wraps; of the second we
+// map the beginning. Each record has a header of eight bytes, its length with two flags in front, and is
+// aligned to eight.
 #include "agent/capture/ring.h"
 
 #include <bpf/bpf.h>
@@ -19,6 +20,8 @@ namespace tcptrail::capture {
 namespace {
 
 constexpr uint64_t header_bytes = BPF_RINGBUF_HDR_SZ;
+// Of any version. As much of the second copy of the data is mapped: its pages all count as ours, twice.
+constexpr uint64_t longest_record = 64u << 10;
 
 // Acquire and release pair with the kernel's smp_store_release() and smp_load_acquire() of the same words.
 template <class Value>
@@ -46,7 +49,7 @@ Result<std::unique_ptr<Ring>> Ring::open(Fd map) {
     void* consumer = mmap(nullptr, ring->page_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (consumer == MAP_FAILED) return fail_errno("the ring cannot be mapped", errno);
     ring->consumer_ = static_cast<std::byte*>(consumer);
-    void* producer = mmap(nullptr, ring->page_ + 2 * ring->bytes_, PROT_READ, MAP_SHARED, fd,
+    void* producer = mmap(nullptr, ring->page_ + ring->bytes_ + ring->beyond(), PROT_READ, MAP_SHARED, fd,
                           static_cast<off_t>(ring->page_));
     if (producer == MAP_FAILED) return fail_errno("the ring cannot be mapped", errno);
     ring->producer_ = static_cast<const std::byte*>(producer);
@@ -56,7 +59,11 @@ Result<std::unique_ptr<Ring>> Ring::open(Fd map) {
 
 Ring::~Ring() {
     if (consumer_) munmap(consumer_, page_);
-    if (producer_) munmap(const_cast<std::byte*>(producer_), page_ + 2 * bytes_);
+    if (producer_) munmap(const_cast<std::byte*>(producer_), page_ + bytes_ + beyond());
+}
+
+uint64_t Ring::beyond() const {
+    return std::min(bytes_, longest_record);
 }
 
 uint64_t Ring::produced() const {
