@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "agent/base/heap.h"
 #include "agent/transmit/client.h"
 
 namespace tcptrail {
@@ -21,6 +22,7 @@ namespace {
 constexpr auto maintenance_interval = std::chrono::milliseconds(500);
 constexpr auto heartbeat_interval = std::chrono::seconds(1);
 constexpr auto watch_interval = std::chrono::seconds(1);
+constexpr auto trim_interval = std::chrono::seconds(10);
 constexpr auto shutdown_deadline = std::chrono::seconds(5);  // less than what Kubernetes and systemd grant
 constexpr uint64_t error_interval_ns = 10'000'000'000;
 constexpr uint64_t answer_age_ns = 1'000'000'000;
@@ -47,12 +49,14 @@ Agent::Agent(const Config& config, encode::TextFormat format)
       violations_(violation_interval_ns) {}
 
 Result<> Agent::run() {
+    share_one_heap();
     auto loop = EventLoop::create();
     if (!loop) return std::unexpected(std::move(loop.error()));
     loop_ = &*loop;
     // Before any thread begins: they inherit that signals are blocked.
     if (auto set = loop->on_signals({SIGINT, SIGTERM}, [this](int) { loop_->stop(); }); !set) return set;
     if (auto started = start(); !started) return started;
+    trim_heap();  // the kernel's types are read once
     if (auto listening = listen(*loop); !listening) return listening;
     serve(*loop);
     auto result = loop->run();
@@ -143,6 +147,7 @@ Result<> Agent::listen(EventLoop& loop) {
     });
     every(Pipeline::progress_period, [this] { progress(); });
     every(heartbeat_interval, [this] { heartbeat(); });
+    every(trim_interval, trim_heap);
     if (!has_kafka()) return result;
     every(maintenance_interval, [this] { pipeline_->keep(); });
     every(watch_interval, [this] {
