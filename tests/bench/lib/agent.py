@@ -11,6 +11,7 @@ import time
 from lib import costs
 from lib.host import BUILD, BenchError
 
+REPORT_SECONDS = 10  # report.interval_secs
 NO_BROKER = "127.0.0.1:1"
 
 
@@ -75,12 +76,14 @@ class Agent:
         found = next((each for each in self.report()["stages"] if each["name"] == name), {})
         return {key: int(found.get(key, 0)) for key in ("in", "out", "held")}
 
-    def lifecycles(self, netns):
-        """(told, counted by SNMP) of a namespace, in the agent's own account."""
-        for each in self.report().get("namespaces", []):
-            if each["netns"] == netns:
-                return int(each.get("lifecycles_told", 0)), int(each.get("lifecycles_counted", 0))
-        return 0, 0
+    def told(self, netns, counted):
+        """Of a namespace, by the agent's account: it is drawn up with each report, and waited for until it has `counted`."""
+        def account():
+            every = (each for each in self.report().get("namespaces", []) if each["netns"] == netns)
+            return next(every, {})
+        wait_for("the account of the namespace", lambda: int(account().get("lifecycles_counted", 0)) >= counted,
+                 3 * REPORT_SECONDS)
+        return int(account()["lifecycles_told"])
 
     def size_of_spool(self):
         folder = f"{self.folder}/spool"

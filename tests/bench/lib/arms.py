@@ -66,7 +66,7 @@ class Arm:
 
     def configuration(self):
         """How it was run the last time, in words."""
-        return " ".join(word for word in self.command() if word not in PRIVATELY and "\n" not in word)
+        return "`" + " ".join(" ".join(word.split()) for word in self.command() if word not in PRIVATELY) + "`"
 
     def epolls(self):
         """It waits for events: the tools of libbpf-tools begin that when they are attached."""

@@ -20,7 +20,7 @@ def one_path(report, ends, topics):
             wait_for("all is stored", lambda: stored() - first >= made, 120)
             went_by, used, user, _ = usage.take()
             lost = agent.lost()
-            arrived = agent.lifecycles(namespace.inode)[0]
+            arrived = agent.told(namespace.inode, counted)
         if topics:
             arrived = kafka.Broker.arrived(topics["connections"], namespace.inode).get("EVENT_KIND_CLOSED", 0)
     name = "ring to acknowledgement" if topics else "ring to spool, no broker"

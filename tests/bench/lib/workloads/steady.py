@@ -56,7 +56,7 @@ def one_rate(report, rate, seconds, topics):
         with Agent(group, kafka.BROKERS, topics) if topics else Agent(group) as agent:
             made, counted, reached, cores, in_kernel, charged = measured(agent, namespace, rate, seconds)
             costs.await_idle(agent.pid)
-            told, _ = agent.lifecycles(namespace.inode)
+            told = agent.told(namespace.inode, counted)
             lost = agent.lost()
         told_by, delays = "told", "no broker"
         if topics:
