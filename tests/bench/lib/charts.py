@@ -24,9 +24,10 @@ def slowdown(name, title, outcomes):
     spread = [[median - min(outcome.ratios) for outcome, median in zip(known, medians)],
               [max(outcome.ratios) - median for outcome, median in zip(known, medians)]]
     figure, axes = pyplot.subplots(figsize=(7, 0.6 + 0.45 * max(len(known), 1)))
-    axes.barh([outcome.name for outcome in known], medians, xerr=spread, capsize=3)
+    bars = axes.barh([outcome.name for outcome in known], medians, xerr=spread, capsize=3)
+    axes.bar_label(bars, labels=[f"{median:.2f}" for median in medians], padding=4)
     axes.axvline(1, color="black", linewidth=1)
-    axes.set_xlim(left=min([0.95, *(min(outcome.ratios) for outcome in known)]) - 0.02)
+    axes.set_xlim(0, 1.12 * max([1, *(max(outcome.ratios) for outcome in known)]))
     axes.invert_yaxis()
     axes.set_xlabel("time of the same work, without tracing = 1")
     axes.set_title(title)

@@ -45,6 +45,9 @@ def run(options, report):
         report.write("No verdict: too noisy.")
         return TOO_NOISY
     known = json.load(open(BASELINE, encoding="utf-8")) if os.path.exists(BASELINE) else {}
+    if options.update_baseline and len(outcome.ratios) < options.triples:
+        report.write(f"No new baseline: fewer than {options.triples} triples were kept.")
+        return TOO_NOISY
     if options.update_baseline:
         known[how] = {"ratio": round(outcome.slowdown, 3), "least": round(min(outcome.ratios), 3),
                       "most": round(max(outcome.ratios), 3), "triples": len(outcome.ratios),
