@@ -92,7 +92,7 @@ TEST_CASE("fault 32: the broker is frozen and thawed in turns", "[faults][root]"
     require_nothing_lost(setting, agent, {truth_of(load)});
 }
 
-TEST_CASE("fault 33: packets to the broker are lost, all or one in fifty", "[faults][root]") {
+TEST_CASE("fault 33: packets to the broker are lost, all or one in fifty", "[.long][root]") {
     Broker::shared();
     const unsigned permille = GENERATE(1000U, 20U);
     const Setting setting;
@@ -124,7 +124,7 @@ TEST_CASE("fault 33: 10 kB/s to the broker", "[faults][root]") {
     require_nothing_lost(setting, agent, {truth});
 }
 
-TEST_CASE("fault 33: the broker is gone, and its connections do not know", "[faults][root]") {
+TEST_CASE("fault 33: the broker is gone, and its connections do not know", "[.long][root]") {
     Broker& broker = Broker::shared();
     const Setting setting;
     setting.create_topics();

@@ -30,7 +30,7 @@ std::map<std::string, int64_t> delays_of(const Setting& setting, const Truth& tr
 
 }  // namespace
 
-TEST_CASE("fault 33: after an outage, over a thin link, what happens now comes first", "[faults][root]") {
+TEST_CASE("fault 33: after an outage, over a thin link, what happens now comes first", "[.long][root]") {
     Broker& broker = Broker::shared();
     const Setting setting;
     setting.create_topics();
