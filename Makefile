@@ -33,13 +33,13 @@ endif
 
 # ---- Debian packages: installed here, in one step, when one is missing
 
-test_goals := test test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
-kafka_goals := test test-faults test-upgrade soak test-kafka kafka-up bench bench-offline
+test_goals := test test-long test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
+kafka_goals := test test-long test-faults test-upgrade soak test-kafka kafka-up bench bench-offline
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
 	$(if $(filter $(kafka_goals),$(goals)),kafka) \
-	$(if $(filter test test-faults soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench bench-%,$(goals)),bench)
+	$(if $(filter test test-long test-faults soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench bench-%,$(goals)),bench)
 empty :=
 packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
 
@@ -219,7 +219,7 @@ test-vm: $(program) $(BUILD)/tests/kernel-test ## the kernel tests on Linux 6.1 
 fuzz_targets := $(patsubst tests/fuzz/%.cc,%,$(filter-out %/fuzzer.cc %_test.cc,$(wildcard tests/fuzz/*.cc)))
 # What parses, and what that needs: neither BPF nor the commands.
 fuzz_sources := $(wildcard agent/config*.cc $(addprefix agent/,$(addsuffix /*.cc,base connections context encode spool)))
-fuzz_objects := $(patsubst %.cc,$(BUILD)/%.o,$(fuzz_sources) agent/capture/decode.cc agent/transmit/client.cc agent/transmit/framing.cc \
+fuzz_objects := $(patsubst %.cc,$(BUILD)/%.o,$(fuzz_sources) agent/capture/decode.cc agent/capture/lean.cc agent/transmit/client.cc agent/transmit/framing.cc \
 	agent/commands/filter.cc) $(pb_objects)
 
 fuzz: ## fuzz the parsers: make fuzz SECS=60 [TARGET=config]

@@ -57,7 +57,7 @@ Result<> take_over_births(int from, int to, const Translation& birth,
     // A child has no cookie in the first microseconds of its life; nobody could tell it from another by then.
     const auto copy = [&](uint64_t key, tcptrail_birth value) {
         if (!value.cookie) return;
-        value.flags |= TCPTRAIL_BIRTH_TAKEN_OVER;
+        value.taken_over = 1;
         if (bpf_map_update_elem(to, &key, &value, BPF_NOEXIST) == 0) return;
         // Whoever has seen more of it is right; where it has ended since, there is nothing to update.
         tcptrail_birth ours{};

@@ -13,7 +13,7 @@ namespace tcptrail::capture {
 // Descriptors of two maps `connections`. The births are copied while the old programs still trace;
 // `switch_over` is called, which has the new ones trace from then on; then they are copied again, for what
 // came and changed in between. What went in between is in the new map all the same: all are marked
-// TCPTRAIL_BIRTH_TAKEN_OVER until a sweep has looked at them, and the hooks believe them only if the cookie
+// `taken_over` until a sweep has looked at them, and the hooks believe them only if the cookie
 // is right. What is born and ends within these milliseconds may be told in part.
 Result<> take_over_births(int from, int to, const Translation& birth,
                           const std::function<void()>& switch_over);

@@ -300,6 +300,10 @@ Result<> Handover::take_over_maps(tcptrail_bpf& object, const std::function<void
     const auto birth = Translation::make("tcptrail_birth", old_layout_, own_layout_);
     if (!birth) return std::unexpected(birth.error());
     auto taken = take_over_births(connections.get(), own_connections, *birth, switch_over);
+    // Those that came meanwhile: of births that were copied the second time.
+    if (auto again = take_over_map("details", object.maps.details, "tcptrail_details", take_over_details);
+        taken && !again)
+        taken = again;
     return taken ? done : taken;
 }
 

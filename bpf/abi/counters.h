@@ -29,7 +29,7 @@ enum tcptrail_counter {
     TCPTRAIL_BIND_FAILURES_NOT_STORED, /* of these: the map was full, they are told in this number alone */
     TCPTRAIL_OPENED_SUBMITTED,         /* records of connections that were just established */
     TCPTRAIL_OPENED_LOST_RING_FULL,
-    TCPTRAIL_BIRTHS_DROPPED, /* TAKEN_OVER, and ended before: told then */
+    TCPTRAIL_BIRTHS_DROPPED, /* taken over, and ended before: told then */
     TCPTRAIL_COUNTERS        /* new ones come before this; none is removed: the map outlives its programs */
 };
 

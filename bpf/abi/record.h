@@ -54,18 +54,12 @@ enum tcptrail_birth_flag {
     TCPTRAIL_BIRTH_IGNORED = 1 << 2,    /* the agent's own: not told */
     TCPTRAIL_BIRTH_STATES_GAP = 1 << 3, /* a state change was not seen */
     TCPTRAIL_BIRTH_ENDING = 1 << 4, /* reached CLOSE by a local abort: the reset that follows completes it */
-    /*
-     * Found by the scan, or copied from the map of another version's programs, and not looked at by a sweep
-     * since: it may have ended just before, and been told.
-     */
-    TCPTRAIL_BIRTH_TAKEN_OVER = 1 << 5,
     TCPTRAIL_BIRTH_ESTABLISHED = 1 << 6, /* the change to ESTABLISHED was seen: it is in the timeline */
     /* Closed, reset or given up in a process's own call: its owner's, by pid and name, or another's. */
     TCPTRAIL_BIRTH_ENDED_BY_OWNER = 1 << 7,
     TCPTRAIL_BIRTH_ENDED_BY_OTHER = 1 << 8, /* tcptrail_details has who */
     TCPTRAIL_BIRTH_HAS_DETAILS = 1 << 9,
     TCPTRAIL_BIRTH_DETAILS_LOST = 1 << 10, /* there was no room for them */
-    TCPTRAIL_BIRTH_OTHER_THREAD = 1 << 11, /* thread_name is not owner.actor.name */
 };
 
 /* Bits of tcptrail_record.flags. */
@@ -130,7 +124,12 @@ struct tcptrail_birth {
     __u8 timeline_len;     /* the number of entries */
     __u8 reset_direction;  /* enum tcptrail_reset_direction */
     __u8 reset_state;      /* of the connection when the reset happened */
-    __u8 pad;
+    /*
+     * 1: found by the scan, or copied from the map of another version's programs, and not looked at by a
+     * sweep since: it may have ended just before, and been told. Not among the flags: the sweep holds no
+     * lock.
+     */
+    __u8 taken_over;
     char thread_name[TCPTRAIL_NAME_LEN];
     __u8 local_rest[12]; /* of an IPv6 address */
     __u8 remote_rest[12];

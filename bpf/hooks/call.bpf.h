@@ -30,7 +30,7 @@ static __always_inline int call_accepted(const struct sock* sk) {
 
     if (!birth || birth->accepted_ns) return 0;
     if (birth->cookie && birth->cookie != call_cookie_of(sk)) return 0;
-    owner_set_current(birth, TCPTRAIL_OWNER_ACCEPT); /* in-kernel servers and SMC accept for somebody else */
+    owner_replace(birth, TCPTRAIL_OWNER_ACCEPT); /* in-kernel servers and SMC accept for somebody else */
     birth->accepted_ns = clock_read();
     return 0;
 }

@@ -32,12 +32,13 @@ static __always_inline int reset_sent(const struct sock* sk, __u32 reason) {
 
 static __always_inline int reset_received(const struct sock* sk) {
     struct tcptrail_birth* birth = store_find(sk);
+    const struct tcp_sock* tp = birth ? bpf_skc_to_tcp_sock((void*)sk) : NULL;
 
-    if (!birth) return 0;
+    if (!birth || !tp) return 0;
     birth->reset_direction = TCPTRAIL_RESET_RECEIVED;
     birth->reset_reason = 0;
     birth->reset_state = birth->state;
-    birth->reset_ns = clock_read();
+    birth->reset_ns = clock_of(sk, tp); /* as the change to CLOSE that follows */
     return 0;
 }
 

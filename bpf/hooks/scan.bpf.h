@@ -50,7 +50,8 @@ static __always_inline void scan_connection(struct sock* sk, const struct tcp_so
     long error;
 
     birth.cookie = bpf_get_socket_cookie(sk);
-    birth.flags = TCPTRAIL_BIRTH_ADOPTED | TCPTRAIL_BIRTH_TAKEN_OVER;
+    birth.flags = TCPTRAIL_BIRTH_ADOPTED;
+    birth.taken_over = 1;
     birth.told_ns = clock_read();
     birth.state = sk->__sk_common.skc_state;
     if ((__u32)task->tgid == self_tgid && !config.include_self) birth.flags |= TCPTRAIL_BIRTH_IGNORED;

@@ -54,6 +54,7 @@ static __always_inline void state_connect(struct sock* sk, const struct tcp_sock
     __u64 now = clock_read();
 
     birth.cookie = bpf_get_socket_cookie(sk);
+    emit_forget_end(birth.cookie);
     birth.opened_ns = now;
     birth.role = TCPTRAIL_ROLE_CLIENT;
     birth.state = TCP_SYN_SENT;
@@ -174,11 +175,17 @@ static __always_inline int state_fetched_error(const struct sock* sk, const stru
     return sk->sk_err_soft ? sk->sk_err_soft : ETIMEDOUT;
 }
 
+/*
+ * By a segment or a timer, of which TCP has looked at the clock. Elsewhere an ICMP message may end an
+ * attempt, and a listener throws its children away, without.
+ */
+static __always_inline bool state_ends_by_itself(int from) {
+    return from == TCP_FIN_WAIT1 || from == TCP_FIN_WAIT2 || from == TCP_CLOSING || from == TCP_LAST_ACK;
+}
+
 static __always_inline void state_close(struct sock* sk, const struct tcp_sock* tp, int from) {
     struct tcptrail_birth* birth = store_find(sk);
-    /* An ICMP message ends an attempt, and the listener its children, without a look at the clock. */
-    __u64 now = from == TCP_SYN_SENT || from == TCP_SYN_RECV || from == TCP_ESTABLISHED ? clock_read()
-                                                                                        : clock_of(sk, tp);
+    __u64 now = state_ends_by_itself(from) ? clock_of(sk, tp) : clock_read();
     bool given_up = false;
 
     state_remember_failure(sk, from);

@@ -34,7 +34,7 @@ static __always_inline bool sweep_seems_gone(__u64 key, const struct tcptrail_bi
     /* A child takes its cookie at its first change; with Fast Open that can take a while. */
     if (!born) return state == TCP_CLOSE || now - birth->opened_ns > SWEEP_YOUNG_NS;
     if (cookie != born) return true;
-    if (birth->flags & TCPTRAIL_BIRTH_TAKEN_OVER) return state == TCP_CLOSE;
+    if (birth->taken_over) return state == TCP_CLOSE;
     return state == TCP_CLOSE && now - birth->opened_ns > SWEEP_BIRTH_NS;
 }
 
@@ -72,7 +72,7 @@ static __always_inline bool sweep_birth(__u64 key, struct tcptrail_birth* birth)
         return false;
     }
     /* Its end is still to come. What a hook may write at the same time is written only where it must be. */
-    if (birth->flags & TCPTRAIL_BIRTH_TAKEN_OVER) birth->flags &= ~TCPTRAIL_BIRTH_TAKEN_OVER;
+    if (birth->taken_over) birth->taken_over = 0;
     return true;
 }
 

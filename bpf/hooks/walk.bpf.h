@@ -69,7 +69,7 @@ static __always_inline struct tcptrail_record* walk_birth(__u64 key, const struc
     record->ended_ns = now;
     record->birth.state = sk->__sk_common.skc_state;
     read_socket(&record->socket, sk, tp);
-    emit_fill_details(&record->details, key, &record->birth);
+    emit_fill_details(record, key);
     read_trouble(&record->trouble, tp);
     return record;
 }

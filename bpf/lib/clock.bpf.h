@@ -9,14 +9,19 @@
 
 #include "bpf/lib/control.bpf.h"
 
+/* Host that slept less than this did not. What comes between two looks at clocks must not count. */
+#define CLOCK_LEAST_SLEEP_NS 1000000ull
+
 /* Once in a jiffy, at the first change of state in it: a host that slept has been awake for less than one. */
 static __always_inline void clock_tick(void) {
-    __u64 jiffies = bpf_jiffies64(), monotonic;
+    __u64 jiffies = bpf_jiffies64(), monotonic, slept;
 
     if (jiffies == ticks.jiffies) return;
-    ticks.jiffies = jiffies;
     monotonic = bpf_ktime_get_ns();
-    ticks.suspended_ns = bpf_ktime_get_boot_ns() - monotonic;
+    slept = bpf_ktime_get_boot_ns() - monotonic;
+    if (slept < ticks.suspended_ns || slept - ticks.suspended_ns > CLOCK_LEAST_SLEEP_NS)
+        ticks.suspended_ns = slept;
+    ticks.jiffies = jiffies;
     control_look_for_agent(monotonic);
 }
 

@@ -24,15 +24,17 @@ static __always_inline __u64 emit_wakeup(__u32 size) {
     return fill >> config.wake_shift != before >> config.wake_shift ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline void emit_fill_details(struct tcptrail_details* to, __u64 key,
-                                              const struct tcptrail_birth* birth) {
+/* Of a record whose birth is filled already. */
+static __always_inline void emit_fill_details(struct tcptrail_record* record, __u64 key) {
     const struct tcptrail_details* from =
-        birth->flags & TCPTRAIL_BIRTH_HAS_DETAILS ? bpf_map_lookup_elem(&details, &key) : NULL;
+        record->birth.flags & TCPTRAIL_BIRTH_HAS_DETAILS ? bpf_map_lookup_elem(&details, &key) : NULL;
 
-    if (from)
-        *to = *from;
-    else
-        __builtin_memset(to, 0, sizeof(*to));
+    if (from) {
+        record->details = *from;
+        return;
+    }
+    __builtin_memset(&record->details, 0, sizeof(record->details));
+    if (record->birth.flags & TCPTRAIL_BIRTH_HAS_DETAILS) record->birth.flags |= TCPTRAIL_BIRTH_DETAILS_LOST;
 }
 
 static __always_inline void emit_fill(struct tcptrail_record* record, const struct sock* sk,
@@ -44,7 +46,7 @@ static __always_inline void emit_fill(struct tcptrail_record* record, const stru
     record->ended_ns = now;
     read_socket(&record->socket, sk, tp);
     __builtin_memcpy(&record->birth, birth, sizeof(*birth));
-    emit_fill_details(&record->details, (__u64)sk, birth);
+    emit_fill_details(record, (__u64)sk);
     read_trouble(&record->trouble, tp);
 }
 
@@ -71,6 +73,14 @@ static __always_inline bool emit_is_noted(__u64 cookie) {
     __u64* last = bpf_map_lookup_elem(&counters, &place);
 
     return last && cookie && *last >> 16 == cookie << 16 >> 16;
+}
+
+/* The same socket connects once more. */
+static __always_inline void emit_forget_end(__u64 cookie) {
+    __u32 place = TCPTRAIL_LAST_END;
+    __u64* last = bpf_map_lookup_elem(&counters, &place);
+
+    if (last && *last >> 16 == cookie << 16 >> 16) *last = 0;
 }
 
 /* By another generation. */
@@ -109,8 +119,10 @@ static __always_inline void emit_finish(void* record, __u32 size, const struct s
  */
 static __noinline int emit_lean(const struct sock* sk, const struct tcp_sock* tp,
                                 const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
-    struct tcptrail_lean* lean = bpf_ringbuf_reserve(&ring, sizeof(*lean), 0);
+    struct tcptrail_lean* lean;
 
+    if (!lean_is_likely(birth, tp)) return EMIT_TOO_LONG;
+    lean = bpf_ringbuf_reserve(&ring, sizeof(*lean), 0);
     if (!lean) return EMIT_NO_ROOM;
     if (!lean_fill(lean, sk, tp, birth, flags & ~EMIT_TAKE, now)) {
         bpf_ringbuf_discard(lean, BPF_RB_NO_WAKEUP);
@@ -133,11 +145,11 @@ static __noinline int emit_long(const struct sock* sk, const struct tcp_sock* tp
 /* Tells of a socket, in as few bytes as that takes. */
 static __always_inline int emit_socket(const struct sock* sk, const struct tcp_sock* tp,
                                        const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
-    int result = EMIT_TOO_LONG;
+    int result;
 
     flags |= read_socket_flags(sk, tp);
     if (birth->told_ns) flags |= TCPTRAIL_RECORD_TOLD_BEFORE;
-    if (lean_is_likely(birth, tp)) result = emit_lean(sk, tp, birth, flags, now);
+    result = emit_lean(sk, tp, birth, flags, now);
     return result == EMIT_TOO_LONG ? emit_long(sk, tp, birth, flags, now) : result;
 }
 
@@ -150,7 +162,7 @@ static __always_inline void emit_fill_birth(struct tcptrail_record* record, __u6
     record->ended_ns = now;
     __builtin_memset(&record->socket, 0, sizeof(record->socket));
     __builtin_memcpy(&record->birth, birth, sizeof(*birth));
-    emit_fill_details(&record->details, key, birth);
+    emit_fill_details(record, key);
     __builtin_memset(&record->trouble, 0, sizeof(record->trouble));
 }
 
@@ -236,7 +248,7 @@ static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_bir
                                             __u64 now) {
     struct tcptrail_record* record;
 
-    if (birth->flags & (TCPTRAIL_BIRTH_IGNORED | TCPTRAIL_BIRTH_TAKEN_OVER)) {
+    if (birth->flags & TCPTRAIL_BIRTH_IGNORED || birth->taken_over) {
         bool ignored = birth->flags & TCPTRAIL_BIRTH_IGNORED;
 
         if (store_remove(key, birth)) count(ignored ? TCPTRAIL_IGNORED : TCPTRAIL_BIRTHS_DROPPED);

@@ -8,10 +8,10 @@
 
 /* Whether there may be something to tell for which the short form has no place. */
 static __always_inline bool lean_is_likely(const struct tcptrail_birth* birth, const struct tcp_sock* tp) {
-    const __u32 more = TCPTRAIL_BIRTH_HAS_DETAILS | TCPTRAIL_BIRTH_OTHER_THREAD | TCPTRAIL_BIRTH_ADOPTED |
-                       TCPTRAIL_BIRTH_MISSED;
+    const __u32 more = TCPTRAIL_BIRTH_HAS_DETAILS | TCPTRAIL_BIRTH_ADOPTED | TCPTRAIL_BIRTH_MISSED;
 
-    return !(birth->flags & more) && birth->family == AF_INET && !birth->ifindex && !read_has_trouble(tp);
+    return !(birth->flags & more) && birth->family == AF_INET && !birth->ifindex &&
+           store_same_name(birth->thread_name, birth->owner.actor.name) && !read_has_trouble(tp);
 }
 
 static __always_inline __u64 lean_steps(__u64 nanos) {

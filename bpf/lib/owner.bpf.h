@@ -14,11 +14,22 @@ static __always_inline void owner_set_actor(struct tcptrail_actor* to, struct ta
     bpf_probe_read_kernel(to->name, sizeof(to->name), task->group_leader->comm);
 }
 
+/* The same of `current`. Before Linux 5.17 something may stand behind a name in the task; the helper pads it.
+ */
+static __always_inline void owner_set_current_actor(struct tcptrail_actor* to, struct task_struct* task) {
+    if (task->pid != task->tgid) {
+        owner_set_actor(to, task);
+        return;
+    }
+    to->pid = task->tgid;
+    bpf_get_current_comm(to->name, sizeof(to->name));
+}
+
 /* `current`: all but the cgroup, which is the socket's. */
 static __always_inline void owner_set_process(struct tcptrail_owner* to) {
     struct task_struct* task = bpf_get_current_task_btf();
 
-    owner_set_actor(&to->actor, task);
+    owner_set_current_actor(&to->actor, task);
     to->actor.uid = (__u32)bpf_get_current_uid_gid();
     to->start_ns = task->group_leader->start_boottime;
 }
@@ -31,18 +42,6 @@ static __always_inline bool owner_is_kernel(void) {
     return bpf_get_current_task_btf()->flags & PF_KTHREAD;
 }
 
-static __always_inline bool owner_is_current(const struct tcptrail_owner* owner) {
-    struct task_struct* task = bpf_get_current_task_btf();
-
-    return owner->actor.pid == (__u32)task->tgid && owner->start_ns == task->group_leader->start_boottime;
-}
-
-static __always_inline bool owner_same_name(const char* a, const char* b) {
-    const __u64 *one = (const __u64*)a, *other = (const __u64*)b;
-
-    return one[0] == other[0] && one[1] == other[1];
-}
-
 /* All of an owner in a birth, but the cgroup, which is the socket's. */
 static __always_inline void owner_assign(struct tcptrail_birth* birth, const struct tcptrail_owner* owner,
                                          const char* thread_name, __u8 source) {
@@ -50,23 +49,23 @@ static __always_inline void owner_assign(struct tcptrail_birth* birth, const str
     birth->owner.actor = owner->actor;
     birth->owner_source = source;
     __builtin_memcpy(birth->thread_name, thread_name, sizeof(birth->thread_name));
-    if (owner_same_name(thread_name, owner->actor.name))
-        birth->flags &= ~TCPTRAIL_BIRTH_OTHER_THREAD;
-    else
-        birth->flags |= TCPTRAIL_BIRTH_OTHER_THREAD;
 }
 
-/* The process and thread that are `current`. A process that is the owner already is not read again. */
+/* The process and thread that are `current`. `birth` is on the stack. */
 static __always_inline void owner_set_current(struct tcptrail_birth* birth, __u8 source) {
+    if (owner_is_kernel()) return;
+    owner_set_process(&birth->owner);
+    birth->owner_source = source;
+    bpf_get_current_comm(birth->thread_name, sizeof(birth->thread_name));
+}
+
+/* The same for a birth in the map, which may become another's: it is written when all is known. */
+static __always_inline void owner_replace(struct tcptrail_birth* birth, __u8 source) {
     char thread_name[TCPTRAIL_NAME_LEN] __attribute__((aligned(8)));
-    struct tcptrail_owner owner;
+    struct tcptrail_owner owner = {};
 
     if (owner_is_kernel()) return;
-    owner = birth->owner;
-    if (owner_is_current(&owner))
-        owner.actor.uid = (__u32)bpf_get_current_uid_gid();
-    else
-        owner_set_process(&owner);
+    owner_set_process(&owner);
     bpf_get_current_comm(thread_name, sizeof(thread_name));
     owner_assign(birth, &owner, thread_name, source);
 }
@@ -77,9 +76,9 @@ static __always_inline void owner_set_ended_by(__u64 key, struct tcptrail_birth*
     struct tcptrail_actor by = {};
 
     if (owner_is_kernel()) return;
-    owner_set_actor(&by, bpf_get_current_task_btf());
+    owner_set_current_actor(&by, bpf_get_current_task_btf());
     birth->flags &= ~(TCPTRAIL_BIRTH_ENDED_BY_OWNER | TCPTRAIL_BIRTH_ENDED_BY_OTHER);
-    if (by.pid == birth->owner.actor.pid && owner_same_name(by.name, birth->owner.actor.name)) {
+    if (by.pid == birth->owner.actor.pid && store_same_name(by.name, birth->owner.actor.name)) {
         birth->flags |= TCPTRAIL_BIRTH_ENDED_BY_OWNER;
         return;
     }

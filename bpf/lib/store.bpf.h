@@ -24,8 +24,7 @@ static __always_inline bool store_remove(__u64 key, const struct tcptrail_birth*
 
 /* A birth that was taken over may be of another socket, which was at this address before. */
 static __always_inline bool store_is_stale(const struct sock* sk, const struct tcptrail_birth* birth) {
-    return birth->flags & TCPTRAIL_BIRTH_TAKEN_OVER &&
-           birth->cookie != BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+    return birth->taken_over && birth->cookie != BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 }
 
 static __always_inline struct tcptrail_birth* store_find(const struct sock* sk) {
@@ -37,18 +36,31 @@ static __always_inline struct tcptrail_birth* store_find(const struct sock* sk) 
     return NULL;
 }
 
+/* Not on the stack, which is short. */
+const struct tcptrail_details store_no_details = {};
+
 /* The details of a birth in the map, which are made if there are none. NULL: there was no room for them. */
 static __always_inline struct tcptrail_details* store_details(__u64 key, struct tcptrail_birth* birth) {
-    struct tcptrail_details none = {};
+    struct tcptrail_details* known;
 
-    if (!(birth->flags & TCPTRAIL_BIRTH_HAS_DETAILS)) {
-        if (bpf_map_update_elem(&details, &key, &none, BPF_ANY)) {
-            birth->flags |= TCPTRAIL_BIRTH_DETAILS_LOST;
-            return NULL;
-        }
-        birth->flags |= TCPTRAIL_BIRTH_HAS_DETAILS;
+    if (birth->flags & TCPTRAIL_BIRTH_HAS_DETAILS) {
+        known = bpf_map_lookup_elem(&details, &key);
+        if (known) return known;
+        birth->flags |= TCPTRAIL_BIRTH_DETAILS_LOST; /* while they were taken over */
     }
+    if (bpf_map_update_elem(&details, &key, &store_no_details, BPF_ANY)) {
+        birth->flags |= TCPTRAIL_BIRTH_DETAILS_LOST;
+        return NULL;
+    }
+    birth->flags |= TCPTRAIL_BIRTH_HAS_DETAILS;
     return bpf_map_lookup_elem(&details, &key);
+}
+
+/* Names of tasks, aligned as in a birth. */
+static __always_inline bool store_same_name(const char* a, const char* b) {
+    const __u64 *one = (const __u64*)a, *other = (const __u64*)b;
+
+    return one[0] == other[0] && one[1] == other[1];
 }
 
 /* The second and all further states but CLOSE. `birth` may be on the stack or in the map. */
@@ -57,7 +69,8 @@ static __always_inline void store_state(struct tcptrail_birth* birth, __u8 state
 
     birth->state = state;
     if (n >= TCPTRAIL_TIMELINE_LEN) return;
-    birth->timeline[n & (TCPTRAIL_TIMELINE_LEN - 1)] = (now - birth->opened_ns) << 4 | state;
+    birth->timeline[n & (TCPTRAIL_TIMELINE_LEN - 1)] =
+        (now > birth->opened_ns ? now - birth->opened_ns : 0) << 4 | state;
     birth->timeline_len = n + 1;
 }
 

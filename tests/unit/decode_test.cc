@@ -80,7 +80,7 @@ TEST_CASE("abi: version 5 has this layout", "[unit]") {
     STATIC_REQUIRE(offsetof(tcptrail_birth, netns) == 124);
     STATIC_REQUIRE(offsetof(tcptrail_birth, flags) == 142);
     STATIC_REQUIRE(offsetof(tcptrail_birth, timeline_len) == 148);
-    STATIC_REQUIRE(offsetof(tcptrail_birth, pad) == 151);
+    STATIC_REQUIRE(offsetof(tcptrail_birth, taken_over) == 151);
     STATIC_REQUIRE(offsetof(tcptrail_birth, thread_name) == 152);
     STATIC_REQUIRE(offsetof(tcptrail_birth, remote_rest) == 180);
 
