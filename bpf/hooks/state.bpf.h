@@ -194,6 +194,7 @@ static __always_inline void state_close(struct sock* sk, const struct tcp_sock* 
         emit_end_without_birth(sk, tp, from, now);
         return;
     }
+    if (now < store_last_ns(birth)) now = store_last_ns(birth);
     state_take_cookie(birth, sk);
     if (birth->state != from) birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
     if (from == TCP_SYN_SENT) {

@@ -9,20 +9,24 @@
 
 #include "bpf/lib/control.bpf.h"
 
-/* Host that slept less than this did not. What comes between two looks at clocks must not count. */
+/* What lasted less was no sleep. */
 #define CLOCK_LEAST_SLEEP_NS 1000000ull
 
-/* Once in a jiffy, at the first change of state in it: a host that slept has been awake for less than one. */
+/*
+ * Once in a jiffy, at the first change of state in it: a host that slept has been awake for less than one. An
+ * interrupt, or a virtual machine that is not run, between the looks at the clocks looks like sleep, too:
+ * then the next change has to do. Of what is measured the least is right.
+ */
 static __always_inline void clock_tick(void) {
-    __u64 jiffies = bpf_jiffies64(), monotonic, slept;
+    __u64 jiffies = bpf_jiffies64(), monotonic, slept, known = ticks.suspended_ns;
 
     if (jiffies == ticks.jiffies) return;
     monotonic = bpf_ktime_get_ns();
-    slept = bpf_ktime_get_boot_ns() - monotonic;
-    if (slept < ticks.suspended_ns || slept - ticks.suspended_ns > CLOCK_LEAST_SLEEP_NS)
-        ticks.suspended_ns = slept;
-    ticks.jiffies = jiffies;
     control_look_for_agent(monotonic);
+    slept = bpf_ktime_get_boot_ns() - monotonic;
+    if (bpf_ktime_get_ns() - monotonic >= CLOCK_LEAST_SLEEP_NS) return;
+    if (slept < known || slept - known > CLOCK_LEAST_SLEEP_NS) ticks.suspended_ns = slept;
+    ticks.jiffies = jiffies;
 }
 
 static __always_inline __u64 clock_read(void) {

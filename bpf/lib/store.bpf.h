@@ -63,14 +63,22 @@ static __always_inline bool store_same_name(const char* a, const char* b) {
     return one[0] == other[0] && one[1] == other[1];
 }
 
+/* When the last state that was seen began: nothing that follows was earlier, whatever clock says so. */
+static __always_inline __u64 store_last_ns(const struct tcptrail_birth* birth) {
+    __u32 n = birth->timeline_len;
+
+    return birth->opened_ns + (n ? birth->timeline[(n - 1) & (TCPTRAIL_TIMELINE_LEN - 1)] >> 4 : 0);
+}
+
 /* The second and all further states but CLOSE. `birth` may be on the stack or in the map. */
 static __always_inline void store_state(struct tcptrail_birth* birth, __u8 state, __u64 now) {
+    __u64 last = store_last_ns(birth);
     __u32 n = birth->timeline_len;
 
     birth->state = state;
     if (n >= TCPTRAIL_TIMELINE_LEN) return;
-    birth->timeline[n & (TCPTRAIL_TIMELINE_LEN - 1)] =
-        (now > birth->opened_ns ? now - birth->opened_ns : 0) << 4 | state;
+    if (now < last) now = last;
+    birth->timeline[n & (TCPTRAIL_TIMELINE_LEN - 1)] = (now - birth->opened_ns) << 4 | state;
     birth->timeline_len = n + 1;
 }
 
