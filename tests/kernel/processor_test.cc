@@ -237,7 +237,8 @@ TEST_CASE("fault 19: a processor goes off and on again under connections", "[.gu
     there.start([=] { return connect_until(end_ms, the_other); });
     here.start([=] { return connect_until(end_ms, 0); });
     uint64_t rounds = 0;
-    while (now_ms() < end_ms - 4 * each_ms) {
+    // A round takes a second in a slow guest.
+    while (now_ms() < end_ms - 10 * each_ms) {
         agent.move_to_the_other();
         for (const pid_t pid : {server.pid(), client.pid()})
             CHECK(move_to(pid, the_other));
