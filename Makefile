@@ -195,7 +195,7 @@ tests: $(program) $(test_programs) $(tools) ## build all test programs
 
 test-unit: $(program) $(BUILD)/tests/unit-test ## unit tests: seconds, no root, no broker
 	@tests/run unit
-test: tests ## all tests: unit, scripts, kernel (root), kafka (starts the broker), faults
+test: tests ## unit, scripts, kernel (root), kafka (starts the broker), faults
 	@tests/run unit-beside scripts kernel kafka faults
 test-kernel: tests ## the tests that need root and a kernel with BTF
 	@tests/run kernel

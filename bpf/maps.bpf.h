@@ -34,7 +34,7 @@ struct {
 /*
  * What few connections have: the first retransmit, or an end by another process than the owner, makes one.
  * Inserted: lib/store, for hooks/retransmit and hooks/state. Deleted: with the birth. Read: lib/emit,
- * hooks/walk. Full: told as DETAILS_LOST. Size: set before load, an eighth of capture.max_connections: its
+ * hooks/walk. Full: DETAILS_LOST, and what is in it is absent. Size: set before load, an eighth of capture.max_connections: its
  * buckets are paid at once.
  */
 struct {

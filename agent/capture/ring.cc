@@ -29,6 +29,11 @@ Value load(const std::byte* at) {
     return __atomic_load_n(reinterpret_cast<const Value*>(at), __ATOMIC_ACQUIRE);
 }
 
+// From the first word of a header.
+constexpr uint32_t length_in(uint32_t word) {
+    return word & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+}
+
 constexpr uint64_t whole_record(uint64_t length) {
     return (length + header_bytes + 7) / 8 * 8;
 }
@@ -82,13 +87,12 @@ uint64_t Ring::unread_at_most() const {
     uint64_t records = 0;
     const uint64_t end = produced();
     for (uint64_t at = position_; at < end; ++records)
-        at += whole_record(length_at(at));
+        at += whole_record(length_in(load<uint32_t>(header_at(at))));
     return records;
 }
 
-uint32_t Ring::length_at(uint64_t position) const {
-    const auto word = load<uint32_t>(producer_ + page_ + position % bytes_);
-    return word & ~(BPF_RINGBUF_BUSY_BIT | BPF_RINGBUF_DISCARD_BIT);
+const std::byte* Ring::header_at(uint64_t position) const {
+    return producer_ + page_ + position % bytes_;
 }
 
 bool Ring::at_end() const {
@@ -98,10 +102,10 @@ bool Ring::at_end() const {
 std::optional<std::span<const std::byte>> Ring::next() {
     const uint64_t end = produced();
     while (position_ < end) {
-        const std::byte* header = producer_ + page_ + position_ % bytes_;
+        const std::byte* header = header_at(position_);
         const auto word = load<uint32_t>(header);
         if (word & BPF_RINGBUF_BUSY_BIT) return std::nullopt;
-        const uint32_t length = length_at(position_);
+        const uint32_t length = length_in(word);
         position_ += whole_record(length);
         if (!(word & BPF_RINGBUF_DISCARD_BIT)) return std::span(header + header_bytes, length);
     }

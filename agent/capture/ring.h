@@ -52,15 +52,15 @@ private:
     Ring() = default;
     uint64_t produced() const;
     uint64_t beyond() const;  // bytes that are mapped of the data's second copy
-    uint32_t length_at(uint64_t position) const;
+    const std::byte* header_at(uint64_t position) const;
 
     Fd map_;
     uint32_t id_ = 0;
     uint64_t bytes_ = 0;
     uint64_t page_ = 0;
     std::byte* consumer_ = nullptr;  // one page: the position that is released
-    const std::byte* producer_ =
-        nullptr;  // one page: the position that is reserved; then the data, and its beginning again
+    // One page: the position that is reserved; then the data, and its beginning again.
+    const std::byte* producer_ = nullptr;
     uint64_t position_ = 0;
 };
 

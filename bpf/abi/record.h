@@ -54,12 +54,12 @@ enum tcptrail_birth_flag {
     TCPTRAIL_BIRTH_IGNORED = 1 << 2,    /* the agent's own: not told */
     TCPTRAIL_BIRTH_STATES_GAP = 1 << 3, /* a state change was not seen */
     TCPTRAIL_BIRTH_ENDING = 1 << 4, /* reached CLOSE by a local abort: the reset that follows completes it */
-    TCPTRAIL_BIRTH_ESTABLISHED = 1 << 6, /* the change to ESTABLISHED was seen: it is in the timeline */
+    TCPTRAIL_BIRTH_ESTABLISHED = 1 << 5, /* the change to ESTABLISHED was seen: it is in the timeline */
     /* Closed, reset or given up in a process's own call: its owner's, by pid and name, or another's. */
-    TCPTRAIL_BIRTH_ENDED_BY_OWNER = 1 << 7,
-    TCPTRAIL_BIRTH_ENDED_BY_OTHER = 1 << 8, /* tcptrail_details has who */
-    TCPTRAIL_BIRTH_HAS_DETAILS = 1 << 9,
-    TCPTRAIL_BIRTH_DETAILS_LOST = 1 << 10, /* there was no room for them */
+    TCPTRAIL_BIRTH_ENDED_BY_OWNER = 1 << 6,
+    TCPTRAIL_BIRTH_ENDED_BY_OTHER = 1 << 7, /* tcptrail_details has who */
+    TCPTRAIL_BIRTH_HAS_DETAILS = 1 << 8,
+    TCPTRAIL_BIRTH_DETAILS_LOST = 1 << 9, /* or not all of them: there was no room, or agents changed */
 };
 
 /* Bits of tcptrail_record.flags. */

@@ -58,37 +58,38 @@ static __always_inline void emit_lost(const struct tcptrail_untold_key* facts,
 
 /*
  * An event in which the generation changes is seen by the programs of both: one after the other, on the same
- * CPU. Who tells an end says so, in a place that both have, and the second one finds no birth and this note.
+ * CPU. Who tells an end says so, in a place that both have, and the second one finds no birth and this note:
+ * the cookie, and in the lowest 16 bits the generation.
  */
-static __always_inline void emit_note_end(__u64 cookie) {
+static __always_inline __u64* emit_note(void) {
     __u32 place = TCPTRAIL_LAST_END;
-    __u64* last = bpf_map_lookup_elem(&counters, &place);
+
+    return bpf_map_lookup_elem(&counters, &place);
+}
+
+static __always_inline void emit_note_end(__u64 cookie) {
+    __u64* last = emit_note();
 
     if (last) *last = cookie << 16 | (config.generation & 0xffff);
 }
 
 /* Nearly always: the socket is destroyed in the same call in which it has changed to CLOSE. */
 static __always_inline bool emit_is_noted(__u64 cookie) {
-    __u32 place = TCPTRAIL_LAST_END;
-    __u64* last = bpf_map_lookup_elem(&counters, &place);
+    __u64* last = emit_note();
 
     return last && cookie && *last >> 16 == cookie << 16 >> 16;
 }
 
 /* The same socket connects once more. */
 static __always_inline void emit_forget_end(__u64 cookie) {
-    __u32 place = TCPTRAIL_LAST_END;
-    __u64* last = bpf_map_lookup_elem(&counters, &place);
-
-    if (last && *last >> 16 == cookie << 16 >> 16) *last = 0;
+    if (emit_is_noted(cookie)) emit_note_end(0);
 }
 
 /* By another generation. */
 static __always_inline bool emit_is_told(__u64 cookie) {
-    __u32 place = TCPTRAIL_LAST_END;
-    __u64* last = bpf_map_lookup_elem(&counters, &place);
+    __u64* last = emit_note();
 
-    return last && (*last & 0xffff) != (config.generation & 0xffff) && *last >> 16 == cookie << 16 >> 16;
+    return emit_is_noted(cookie) && last && (*last & 0xffff) != (config.generation & 0xffff);
 }
 
 static __always_inline void emit_submit(void* record, __u32 size, __u32 counter) {

@@ -13,6 +13,24 @@
 
 using namespace tcptrail::test;
 
+// 208 bytes of the ring each, and not 456: of the long form 143 would fit.
+TEST_CASE("a ring of 64 KiB holds 240 ordinary ends", "[kernel]") {
+    constexpr int count = 120;
+    Netns net;
+    Observer observer({"--set", "capture.ring_bytes=65536", "--netns", std::to_string(net.inode())});
+    Actor server(net, "brief-server");
+    Actor client(net, "brief-client");
+    observer.signal(SIGSTOP);
+    burst(client, server, count);
+    observer.signal(SIGCONT);
+    const Summary summary = observer.stop(SIGINT);
+    INFO(summary.line);
+    CHECK(summary.seen == summary.told + summary.lost);
+    CHECK(summary.lost == 0);
+    size_t offset = 0;
+    CHECK(observer.lines_from(offset).size() == 2 * count);
+}
+
 TEST_CASE("a full ring: seen = told + lost", "[kernel]") {
     constexpr int count = 2000;
     Netns net;

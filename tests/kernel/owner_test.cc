@@ -37,6 +37,28 @@ Record plain_server(const Actor& server, const Connection& made) {
 
 }  // namespace
 
+TEST_CASE("a process that changes its name after listen()", "[kernel]") {
+    scenario([] {
+        Netns net;
+        Watch watch{&net};
+        Actor server(net, "name-before");
+        Actor client(net, "name-client");
+        const int listener = listening(server, loopback(AF_INET));
+        const Endpoint server_end = server.call([=] { return local_end(listener); });
+        REQUIRE(server.call([] { return prctl(PR_SET_NAME, "name-after"); }) == 0);
+        const int fd = client.call([=] { return connect_to(server_end); });
+        REQUIRE(fd >= 0);
+        const int accepted = server.call([=] { return accept_one(listener); });
+        REQUIRE(accepted >= 0);
+        close_socket(server, accepted);
+        close_after_peer(client, fd);
+        const Ends told = watch.ends();
+        CHECK(told.server.text("process.name") == "name-after");
+        CHECK_FALSE(told.server.has("process.thread_name"));
+        CHECK(told.server.text("ended_by.name") == "name-after");
+    });
+}
+
 TEST_CASE("case 29: a socket passed to another process by SCM_RIGHTS", "[kernel]") {
     scenario([] {
         int channel[2];

@@ -333,3 +333,26 @@ TEST_CASE("case 26: never accepted, and the listener is closed", "[kernel]") {
         CHECK(server_record.differences(told.server) == "");
     });
 }
+
+// Neither a segment nor a timer ends it: its time is not that of the last segment.
+TEST_CASE("case 26: the client has closed long before the listener does", "[kernel]") {
+    scenario([] {
+        Netns net;
+        Watch watch{&net};
+        Actor server(net, "deaf-server");
+        Actor client(net, "unheard-client");
+        const int listener = listening(server, loopback(AF_INET));
+        const Endpoint server_end = server.call([=] { return local_end(listener); });
+        const int fd = client.call([=] { return connect_to(server_end); });
+        REQUIRE(fd >= 0);
+        close_socket(client, fd);
+        sleep_ms(1000);
+        close_socket(server, listener);
+        const Ends told = watch.ends();
+        CHECK(told.client.text("end") == "END_LOCAL_CLOSE");
+        CHECK(told.client.number("lifetime_us") < 900'000);
+        CHECK(told.server.text("reset.state") == "STATE_CLOSE_WAIT");
+        CHECK(told.server.number("lifetime_us") >= 1'000'000);
+        CHECK(told.server.number("reset_us") >= 1'000'000);
+    });
+}
