@@ -99,6 +99,7 @@ void expand(const tcptrail_lean& lean, tcptrail_record& record) {
     expand_birth(lean, record.birth);
     expand_times(lean, record.birth);
     expand_socket(lean, record.socket);
+    record.trouble.chrono_jiffies[0] = lean.busy_jiffies;
 }
 
 }  // namespace tcptrail::capture

@@ -4,8 +4,9 @@
  * half to copy. What does not fit is told in a tcptrail_record:
  *
  *   addresses that are not IPv4's, a bound interface, a thread whose name is not its process's
- *   anything in tcptrail_details or tcptrail_trouble; a name of congestion control of more than 8 characters
- *   counts above the range of their members; times too far from the beginning or from the end
+ *   anything in tcptrail_details, or in tcptrail_trouble but for the time in which it was busy; a name of
+ * congestion control of more than 8 characters counts above the range of their members; times too far from
+ * the beginning or from the end
  *
  * Times between the beginning and the end are in steps of 256 ns: of 18 minutes at most.
  */
@@ -51,6 +52,7 @@ struct tcptrail_lean {
     __u32 receive_rtt_us;
     __u32 quiet_jiffies;
     __u32 keepalive_idle_jiffies;
+    __u32 busy_jiffies; /* chrono_jiffies[0]: a round trip to another host is longer than a jiffy */
     __u16 segments_out;
     __u16 segments_in;
     __u16 data_segments_out;
@@ -74,8 +76,9 @@ struct tcptrail_lean {
     __u8 reset_state;
     __u8 shutdown;
     char congestion[TCPTRAIL_LEAN_CONGESTION_LEN];
+    __u8 pad[4];
 };
 
-TCPTRAIL_ASSERT_SIZE(tcptrail_lean, 200);
+TCPTRAIL_ASSERT_SIZE(tcptrail_lean, 208);
 
 #endif

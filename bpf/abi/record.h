@@ -177,7 +177,7 @@ struct tcptrail_socket {
     __u8 pad_end[4];
 };
 
-/* The same, of a connection that had trouble or was busy for a while: all zero otherwise. */
+/* The same, of a connection that had trouble: all zero otherwise, but for the time in which it was busy. */
 struct tcptrail_trouble {
     __u64 bytes_retransmitted;
     /* Since the first of the data that is outstanding was sent, while there is some. */

@@ -93,7 +93,7 @@ static __always_inline void lean_fill_birth(struct tcptrail_lean* to, const stru
 static __always_inline __u64 lean_fill_socket(struct tcptrail_lean* to, const struct sock* sk,
                                               const struct tcp_sock* tp) {
     const char* congestion = tp->inet_conn.icsk_ca_ops->name;
-    __u32 ssthresh = tp->snd_ssthresh, all = 0;
+    __u32 ssthresh = tp->snd_ssthresh, now = (__u32)bpf_jiffies64(), all = 0;
     __u64 bytes = 0;
 
     LEAN_BYTES(bytes_sent, tp->bytes_sent);
@@ -104,8 +104,9 @@ static __always_inline __u64 lean_fill_socket(struct tcptrail_lean* to, const st
     to->mdev_us = tp->mdev_us;
     to->rtt_min_us = tp->rtt_min.s[0].v;
     to->receive_rtt_us = tp->rcv_rtt_est.rtt_us;
-    to->quiet_jiffies = read_quiet(tp, (__u32)bpf_jiffies64());
+    to->quiet_jiffies = read_quiet(tp, now);
     to->keepalive_idle_jiffies = read_keepalive_idle(sk, tp);
+    to->busy_jiffies = read_chrono(tp, 0, now);
     LEAN_COUNT(segments_out, tp->segs_out);
     LEAN_COUNT(segments_in, tp->segs_in);
     LEAN_COUNT(data_segments_out, tp->data_segs_out);
@@ -122,6 +123,7 @@ static __always_inline __u64 lean_fill_socket(struct tcptrail_lean* to, const st
     to->error = sk->sk_err;
     to->shutdown = sk->sk_shutdown;
     bpf_probe_read_kernel(to->congestion, sizeof(to->congestion), congestion);
+    __builtin_memset(to->pad, 0, sizeof(to->pad));
     return bytes | (__u64)(all >> 16 | congestion[sizeof(to->congestion)]) << 32;
 }
 

@@ -55,13 +55,12 @@ static __always_inline void read_addresses(struct tcptrail_birth* to, const stru
     *(__be32*)to->remote = common->skc_daddr;
 }
 
-/* A running chrono counts up to now: tcp_get_info_chrono_stats(). */
-static __always_inline void read_chronos(struct tcptrail_trouble* to, const struct tcp_sock* tp, __u32 now) {
-    __u32 type = compat_chrono_type(tp), running = now - tp->chrono_start;
-
-    to->chrono_jiffies[0] = tp->chrono_stat[0] + (type == 1 ? running : 0);
-    to->chrono_jiffies[1] = tp->chrono_stat[1] + (type == 2 ? running : 0);
-    to->chrono_jiffies[2] = tp->chrono_stat[2] + (type == 3 ? running : 0);
+/*
+ * Jiffies in which it was busy (0), limited by the receive window (1), by the send buffer (2), each apart
+ * from the others. The one that runs counts up to now: tcp_get_info_chrono_stats().
+ */
+static __always_inline __u32 read_chrono(const struct tcp_sock* tp, __u32 which, __u32 now) {
+    return tp->chrono_stat[which] + (compat_chrono_type(tp) == which + 1 ? now - tp->chrono_start : 0);
 }
 
 /* Since the later of the last data sent and received. Jiffies wrap: compared by difference. */
@@ -123,11 +122,12 @@ static __always_inline void read_socket(struct tcptrail_socket* to, const struct
     __builtin_memset(to->pad_end, 0, sizeof(to->pad_end));
 }
 
-/* Whether there is something in tcptrail_trouble. */
+/* Whether there is something in tcptrail_trouble besides the time in which it was busy, of which the type
+ * is 1. */
 static __always_inline bool read_has_trouble(const struct tcp_sock* tp) {
     return tp->total_retrans | tp->lost | tp->reord_seen | tp->dsack_dups | tp->rcv_ooopack |
-           compat_rto_count(tp) | (tp->write_seq - tp->snd_una) | tp->chrono_stat[0] | tp->chrono_stat[1] |
-           tp->chrono_stat[2] | compat_chrono_type(tp);
+           compat_rto_count(tp) | (tp->write_seq - tp->snd_una) | tp->chrono_stat[1] | tp->chrono_stat[2] |
+           compat_chrono_type(tp) >> 1;
 }
 
 /* Writes every byte of `to`. */
@@ -143,7 +143,9 @@ static __always_inline void read_trouble(struct tcptrail_trouble* to, const stru
     to->dsack_duplicates = tp->dsack_dups;
     to->out_of_order_in = tp->rcv_ooopack;
     to->send_queue = tp->write_seq - tp->snd_una;
-    read_chronos(to, tp, now);
+    to->chrono_jiffies[0] = read_chrono(tp, 0, now);
+    to->chrono_jiffies[1] = read_chrono(tp, 1, now);
+    to->chrono_jiffies[2] = read_chrono(tp, 2, now);
     to->received_jiffies = now - tp->inet_conn.icsk_ack.lrcvtime;
     to->acked_jiffies = now - tp->rcv_tstamp;
 }

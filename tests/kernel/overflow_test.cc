@@ -13,7 +13,7 @@
 
 using namespace tcptrail::test;
 
-// 208 bytes of the ring each, and not 456: of the long form 143 would fit.
+// 216 bytes of the ring each, and not 456: of the long form 143 would fit.
 TEST_CASE("a ring of 64 KiB holds 240 ordinary ends", "[kernel]") {
     constexpr int count = 120;
     Netns net;

@@ -102,8 +102,8 @@ TEST_CASE("abi: version 5 has this layout", "[unit]") {
     STATIC_REQUIRE(offsetof(tcptrail_lean, ended_ns) == 8);
     STATIC_REQUIRE(offsetof(tcptrail_lean, timeline_steps) == 88);
     STATIC_REQUIRE(offsetof(tcptrail_lean, keepalive_idle_jiffies) == 152);
-    STATIC_REQUIRE(offsetof(tcptrail_lean, reset_reason) == 182);
-    STATIC_REQUIRE(offsetof(tcptrail_lean, congestion) == 192);
+    STATIC_REQUIRE(offsetof(tcptrail_lean, reset_reason) == 186);
+    STATIC_REQUIRE(offsetof(tcptrail_lean, congestion) == 196);
 }
 
 TEST_CASE("decode: a record is found in place", "[unit]") {
