@@ -34,8 +34,8 @@ struct {
 /*
  * What few connections have: the first retransmit, or an end by another process than the owner, makes one.
  * Inserted: lib/store, for hooks/retransmit and hooks/state. Deleted: with the birth. Read: lib/emit,
- * hooks/walk. Full: DETAILS_LOST, and what is in it is absent. Size: set before load, an eighth of capture.max_connections: its
- * buckets are paid at once.
+ * hooks/walk. Full: DETAILS_LOST, and what is in it is absent. Size: set before load, an eighth of
+ * capture.max_connections: its buckets are paid at once.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
