@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -42,28 +43,39 @@ bool says(const Process& agent, const std::string& words) {
 constexpr const char* in_memory = "events are kept in memory";
 constexpr const char* on_disk_again = "events are stored on the disk again";
 
-}  // namespace
-
-TEST_CASE("fault 44: the disk is full while it writes, and has room again", "[faults][root]") {
+// Full for so long while events come, at 6,000 a second, and Kafka gets them meanwhile.
+void fill_while_it_writes(std::chrono::seconds full, unsigned connections) {
     Broker::shared();
     const Setting setting;
     setting.create_topics();
     const SmallDisk disk(setting.folder(), 20);
     Process agent(agent_on(setting, disk));
     REQUIRE(is_tracing(agent));
-    Process load(generator(30'000, 3000));
+    Process load(generator(connections, 3000));
     REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > 0; }));
     disk.fill();
     REQUIRE(says(agent, in_memory));
-    // Kafka gets events meanwhile.
-    const uint64_t before = setting.delivered();
-    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > before; }));
+    const auto end = std::chrono::steady_clock::now() + full;
+    do {
+        const uint64_t before = setting.delivered();
+        REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > before; }));
+    } while (std::chrono::steady_clock::now() < end);
     disk.free();
     REQUIRE(says(agent, on_disk_again));
     const Truth truth = truth_of(load);
     require_delivered(setting, 2 * truth.connections);
     require_stops(agent);
     CHECK(require_audit(setting, {truth}).lost == 0);
+}
+
+}  // namespace
+
+TEST_CASE("fault 44: the disk is full while it writes, and has room again", "[faults][root]") {
+    fill_while_it_writes(std::chrono::seconds(0), 30'000);
+}
+
+TEST_CASE("fault 44: the disk is full for a minute", "[.soak][root]") {
+    fill_while_it_writes(std::chrono::seconds(60), 220'000);
 }
 
 TEST_CASE("fault 44: the disk is full while Kafka is away", "[.long][root]") {

@@ -10,6 +10,7 @@
 
 using namespace tcptrail;
 using namespace tcptrail::connections;
+using tcptrail::tests::client;
 using tcptrail::tests::make_record;
 using tcptrail::tests::walk;
 
@@ -28,12 +29,6 @@ Verdict judge(const tcptrail_record& record) {
     const Outcome outcome = outcome_of(facts);
     const End end = end_of(facts);
     return {outcome, end, error_of(facts, outcome, end)};
-}
-
-tcptrail_record client(std::initializer_list<uint8_t> states) {
-    auto record = make_record(TCPTRAIL_ROLE_CLIENT);
-    walk(record, states);
-    return record;
 }
 
 constexpr uint8_t est = tcp_established, syn = tcp_syn_sent, fw1 = tcp_fin_wait1, fw2 = tcp_fin_wait2,

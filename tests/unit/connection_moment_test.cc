@@ -9,6 +9,7 @@
 
 using namespace tcptrail;
 using namespace tcptrail::connections;
+using tcptrail::tests::client;
 using tcptrail::tests::make_record;
 using tcptrail::tests::second_ns;
 using tcptrail::tests::walk;
@@ -17,13 +18,6 @@ namespace {
 
 constexpr uint64_t epoch = 1'700'000'000 * second_ns;  // wall clock at boot
 const Kernel kernel{250, {}};
-
-// A client's, through these states.
-tcptrail_record client(std::initializer_list<uint8_t> states) {
-    auto record = make_record(TCPTRAIL_ROLE_CLIENT);
-    walk(record, states);
-    return record;
-}
 
 }  // namespace
 

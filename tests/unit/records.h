@@ -58,6 +58,18 @@ inline void walk(tcptrail_record& record, std::initializer_list<uint8_t> states)
     }
 }
 
+inline tcptrail_record client(std::initializer_list<uint8_t> states) {
+    auto record = make_record(TCPTRAIL_ROLE_CLIENT);
+    walk(record, states);
+    return record;
+}
+
+inline tcptrail_record server(std::initializer_list<uint8_t> states) {
+    auto record = make_record(TCPTRAIL_ROLE_SERVER);
+    walk(record, states);
+    return record;
+}
+
 // When it was established: `ns` after it was opened.
 inline void establish(tcptrail_record& record, uint64_t ns) {
     tcptrail_birth& birth = record.birth;

@@ -23,14 +23,22 @@ void connections_stage(benchmark::State& state) {
 }
 BENCHMARK(connections_stage)->Name("connections/connection_of");
 
-// Of owners that are known already.
-void context_stage(benchmark::State& state) {
-    Content& content = Content::get();
+template <class Step>
+void each_connection(benchmark::State& state, Step step) {
+    const Content& content = Content::get();
     Meter meter;
     for (auto _ : state)
         for (const connections::Connection& connection : content.connections())
-            benchmark::DoNotOptimize(content.context().find(connection.owner));
+            step(connection);
     meter.report(state, state.iterations() * content.connections().size());
+}
+
+// Of owners that are known already.
+void context_stage(benchmark::State& state) {
+    Content& content = Content::get();
+    each_connection(state, [&](const connections::Connection& connection) {
+        benchmark::DoNotOptimize(content.context().find(connection.owner));
+    });
 }
 BENCHMARK(context_stage)->Name("context/find_known");
 
@@ -38,12 +46,10 @@ BENCHMARK(context_stage)->Name("context/find_known");
 void encode_message(benchmark::State& state) {
     Content& content = Content::get();
     encode::EventEncoder encoder(content.host());
-    Meter meter;
-    for (auto _ : state)
-        for (const connections::Connection& connection : content.connections())
-            benchmark::DoNotOptimize(
-                &encoder.encode_message(connection, content.context().find(connection.owner), unix_nanos()));
-    meter.report(state, state.iterations() * content.connections().size());
+    each_connection(state, [&](const connections::Connection& connection) {
+        benchmark::DoNotOptimize(
+            &encoder.encode_message(connection, content.context().find(connection.owner), unix_nanos()));
+    });
 }
 BENCHMARK(encode_message)->Name("context+encode/message");
 
@@ -51,12 +57,10 @@ BENCHMARK(encode_message)->Name("context+encode/message");
 void encode_object(benchmark::State& state) {
     Content& content = Content::get();
     encode::EventEncoder encoder(content.host());
-    Meter meter;
-    for (auto _ : state)
-        for (const connections::Connection& connection : content.connections())
-            benchmark::DoNotOptimize(
-                &encoder.encode(connection, content.context().find(connection.owner), unix_nanos()));
-    meter.report(state, state.iterations() * content.connections().size());
+    each_connection(state, [&](const connections::Connection& connection) {
+        benchmark::DoNotOptimize(
+            &encoder.encode(connection, content.context().find(connection.owner), unix_nanos()));
+    });
 }
 BENCHMARK(encode_object)->Name("context+encode/object");
 
