@@ -22,7 +22,6 @@ namespace {
 constexpr auto maintenance_interval = std::chrono::milliseconds(500);
 constexpr auto heartbeat_interval = std::chrono::seconds(1);
 constexpr auto watch_interval = std::chrono::seconds(1);
-constexpr auto trim_interval = std::chrono::seconds(10);
 constexpr auto shutdown_deadline = std::chrono::seconds(5);  // less than what Kubernetes and systemd grant
 constexpr uint64_t error_interval_ns = 10'000'000'000;
 constexpr uint64_t answer_age_ns = 1'000'000'000;

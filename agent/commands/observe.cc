@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "agent/base/event_loop.h"
+#include "agent/base/heap.h"
 #include "agent/commands/command.h"
 #include "agent/commands/filter.h"
 #include "agent/pipeline.h"
@@ -79,6 +80,7 @@ void Observe::drain(EventLoop& loop) {
 }
 
 Result<ExitCode> Observe::run(const Config& config) {
+    share_one_heap();
     auto loop = EventLoop::create();
     if (!loop) return std::unexpected(std::move(loop.error()));
     keep(loop->on_signals({SIGINT, SIGTERM}, [&](int) { loop->stop(); }));
@@ -91,6 +93,7 @@ Result<ExitCode> Observe::run(const Config& config) {
     auto pipeline = Pipeline::start(config, std::move(sink));
     if (!pipeline) return std::unexpected(std::move(pipeline.error()));
     pipeline_ = std::move(*pipeline);
+    trim_heap();
     fprintf(stderr, "tcptrail: %s\n", pipeline_->describe().c_str());
 
     written(writer_.header());
@@ -103,6 +106,7 @@ Result<ExitCode> Observe::run(const Config& config) {
         keep(pipeline_->progress([this] { return !is_full() && !output_closed_; }));
         drain(*loop);
     }));
+    keep(loop->every(trim_interval, trim_heap));
     if (options_.duration_secs > 0)
         keep(loop->every(std::chrono::milliseconds(static_cast<int64_t>(options_.duration_secs * 1000)),
                          [&] { loop->stop(); }));
