@@ -220,13 +220,18 @@ static __always_inline void state_close(struct sock* sk, const struct tcp_sock* 
     emit_end(sk, tp, birth, 0, now);
 }
 
+/* close() and shutdown() send a FIN; to all other states a segment leads (tcp_close_state()). */
+static __always_inline __u64 state_step_ns(const struct sock* sk, const struct tcp_sock* tp, int to) {
+    return to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK ? clock_of(sk, tp) : clock_of_segment(tp);
+}
+
 static __always_inline void state_step(struct sock* sk, const struct tcp_sock* tp, int from, int to) {
     struct tcptrail_birth* birth = store_find(sk);
     __u64 now;
 
     if (!birth || birth->state == to) return; /* seen by two generations */
     state_take_cookie(birth, sk);
-    now = clock_of(sk, tp);
+    now = state_step_ns(sk, tp, to);
     if (birth->state != from) birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
     store_state(birth, to, now);
     if (to == TCP_ESTABLISHED)

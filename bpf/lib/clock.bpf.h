@@ -33,12 +33,18 @@ static __always_inline __u64 clock_read(void) {
     return bpf_ktime_get_boot_ns();
 }
 
+/* What a segment has caused: tcp_mstamp_refresh() is called before each that is received, and by each timer.
+ */
+static __always_inline __u64 clock_of_segment(const struct tcp_sock* tp) {
+    return tp->tcp_clock_cache + ticks.suspended_ns;
+}
+
 /*
- * tcp_mstamp_refresh() is called before each segment that is received or sent and by each timer. Not before
- * what a process does, which holds the lock as its user, as who works off the backlog for it does.
+ * What a segment, a timer or a process has caused. Before what a process does nothing has looked at the
+ * clock. It holds the lock as its user; so does who works off the backlog for it, in which segments wait.
  */
 static __always_inline __u64 clock_of(const struct sock* sk, const struct tcp_sock* tp) {
-    return sk->sk_lock.owned ? clock_read() : tp->tcp_clock_cache + ticks.suspended_ns;
+    return sk->sk_lock.owned ? clock_read() : clock_of_segment(tp);
 }
 
 #endif
