@@ -27,7 +27,8 @@ struct Checkpoint {
     uint64_t progress = 0;  // how many of the events were of open connections, and so not from the ring
     uint64_t reports = 0;   // sequence of the last report
     uint64_t lost_with_memory =
-        0;  // events and reports that waited in memory for the disk when an agent was killed
+        0;                  // events and reports that waited in memory for the disk when an agent was killed
+    uint64_t overflow = 0;  // goes with place: the first place of the overflow that was not read
 
     std::string run() const { return {run_id.data()}; }
     void set_run(const std::string& id) { id.copy(run_id.data(), run_id.size() - 1); }
@@ -41,6 +42,6 @@ struct Checkpoint {
     static std::optional<Checkpoint> parse(std::span<const std::byte> bytes);
 };
 static_assert(std::is_trivially_copyable_v<Checkpoint>);
-static_assert(sizeof(Checkpoint) == 128 && sizeof(Checkpoint) <= TCPTRAIL_NOTE_LEN);
+static_assert(sizeof(Checkpoint) == 136 && sizeof(Checkpoint) <= TCPTRAIL_NOTE_LEN);
 
 }  // namespace tcptrail

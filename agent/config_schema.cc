@@ -145,7 +145,9 @@ std::vector<ConfigKey> make_keys() {
              "This host's name in events. Empty: its host name."),
 
         size("capture.ring_bytes", MEMBER(capture.ring_bytes), 4 * kib, gib, Steps::powers_of_two,
-             "The ring between kernel and agent; records that do not fit are lost and counted."),
+             "The ring between kernel and agent. What does not fit overflows."),
+        integer("capture.overflow_records", MEMBER(capture.overflow_records), 0, 16777216, "",
+                "Records kept beyond the ring; those that do not fit are lost and counted."),
         integer("capture.max_connections", MEMBER(capture.max_connections), 64, 16777216, "",
                 "Connections open at once whose birth is remembered."),
         integer("capture.drain_interval_ms", MEMBER(capture.drain_interval_ms), 1, 10000, "milliseconds",

@@ -82,7 +82,7 @@ void Pipeline::go_on_from_predecessor() {
             ++base_.starts;
             host_.run_id = base_.run();
             progress_told_ = base_.progress;
-            capture_->go_on_from(base_.place);
+            capture_->go_on_from(base_.place, base_.overflow);
         }
     }
     encoder_ = encode::EventEncoder(host_, base_.sequence);
@@ -91,6 +91,7 @@ void Pipeline::go_on_from_predecessor() {
 Checkpoint Pipeline::checkpoint() const {
     Checkpoint checkpoint = base_;
     checkpoint.place = capture_->place();
+    checkpoint.overflow = capture_->overflow_position();
     checkpoint.sequence = encoder_.last_sequence();
     checkpoint.progress = progress_told_;
     return checkpoint;
@@ -99,8 +100,8 @@ Checkpoint Pipeline::checkpoint() const {
 void Pipeline::keep() {
     const Checkpoint checkpoint = this->checkpoint();
     is_kept_ = sink_.keep(checkpoint);
-    if (is_kept_ || capture_->ring_used_bytes() > capture_->ring_bytes() / 2)
-        capture_->release(checkpoint.place, checkpoint.as_bytes());
+    if (is_kept_ || capture_->is_half_full())
+        capture_->release(checkpoint.place, checkpoint.overflow, checkpoint.as_bytes());
 }
 
 void Pipeline::process(const tcptrail_record& record) {

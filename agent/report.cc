@@ -216,6 +216,7 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const std::optional<De
     audit_.fill(report);
     report.set_ring_bytes(capture.ring_bytes());
     report.set_ring_used_bytes(capture.ring_used_bytes());
+    report.set_overflow_used_records(capture.overflow_used());
     if (delivery) set_delivery(report, delivery->spool, delivery->transmit);
     set_usage(report, capture.runs());
     report.set_connections_last_sequence(pipeline_.last_sequence());

@@ -130,12 +130,26 @@ struct {
 
 /*
  * Records on their way to the agent. Written by lib/emit alone; read by the capture thread.
- * Full: the record is lost and counted as LOST_RING_FULL. Size: set before load.
+ * Full: the record goes to `overflow`. Size: set before load.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
     __uint(max_entries, 8 << 20);
 } ring SEC(".maps");
+
+/*
+ * Records for which the ring had no room, and those that came after them, by their place: see abi/control.h.
+ * A ring is paid at once, this only when it is used. version 0: a record that was given up.
+ * Inserted: lib/overflow. Read and deleted: the capture thread. Full: the record is lost and counted as
+ * LOST_RING_FULL. Size: set before load from capture.overflow_records.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 131072);
+    __type(key, __u64);
+    __type(value, struct tcptrail_record);
+} overflow SEC(".maps");
 
 /*
  * Totals of the lifecycles for which the ring had no room, by what they are classified by. Inserted:
@@ -194,8 +208,13 @@ struct {
     __type(value, struct tcptrail_layout);
 } layout SEC(".maps");
 
-/* Shared with the agents before and after this one: see abi/control.h. */
-struct tcptrail_control control SEC(".data.control") = {};
+/* Shared with the agents before and after this one: see abi/control.h. No place is 0: who writes over the map
+ * with zeros is found out. */
+struct tcptrail_control control SEC(".data.control") = {
+    .overflow_taken = 1,
+    .overflow_finished = 1,
+    .overflow_released = 1,
+};
 
 /* Settings: written by the user side before load. */
 const volatile struct tcptrail_config config = {.wake_shift = 21};

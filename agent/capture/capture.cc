@@ -47,6 +47,8 @@ Result<std::unique_ptr<Capture>> Capture::open(const Options& options, Consumer 
                                         capture->handover_->predecessor_has("tcp_retransmit_skb") ||
                                             capture->handover_->predecessor_has("tcp_retransmit_skb_err")};
     if (auto opened = capture->open_old_rings(); !opened) return std::unexpected(std::move(opened.error()));
+    if (auto opened = capture->open_old_overflows(); !opened)
+        return std::unexpected(std::move(opened.error()));
     return capture;
 }
 
@@ -59,6 +61,7 @@ Result<> Capture::attach() {
         add_gap(handover_->interruption()->from_ns, beat_ns_, handover_->interruption()->reason);
     if (pin_problem_.empty()) pin_problem_ = programs_->pin_problem();
     if (auto opened = open_own_ring(); !opened) return opened;
+    if (auto opened = open_own_overflow(); !opened) return opened;
     // Births whose end was seen by nobody make room for sockets at the same addresses.
     return predecessor_ ? adopt() : programs_->adopt();
 }
@@ -71,7 +74,7 @@ Result<std::unique_ptr<Capture>> Capture::start(const Options& options, Consumer
 }
 
 Result<> Capture::open_old_rings() {
-    for (OldRing& old : handover_->old_rings()) {
+    for (OldMap& old : handover_->old_rings()) {
         auto ring = Ring::open(std::move(old.map));
         if (!ring) return std::unexpected(std::move(ring.error()).within("the agent before"));
         sources_.push_back({std::move(*ring), std::move(old.records), old.generation});
@@ -88,6 +91,21 @@ Result<> Capture::open_own_ring() {
     else
         sources_.push_back({std::move(*ring), std::nullopt, 0});
     return {};
+}
+
+// One sequence of places for all: the words that count them outlive the programs.
+Result<> Capture::open_old_overflows() {
+    overflow_.emplace(handover_->control());
+    for (OldMap& old : handover_->old_overflows()) {
+        old_overflows_.push_back(old.generation);
+        if (auto added = overflow_->add(std::move(old.map), std::move(old.records)); !added) return added;
+    }
+    return {};
+}
+
+Result<> Capture::open_own_overflow() {
+    if (!overflow_) overflow_.emplace(programs_->control());
+    return overflow_->add(Fd(dup(programs_->overflow_fd())), std::nullopt);
 }
 
 tcptrail_control& Capture::control() {
@@ -109,11 +127,12 @@ void Capture::set_run_id(const std::string& run_id) {
     run_id.copy(to, sizeof to - 1);
 }
 
-void Capture::go_on_from(const Place& place) {
+void Capture::go_on_from(const Place& place, uint64_t overflow) {
     received.set(place.received);
     malformed.set(place.malformed);
     walked.set(place.walked);
     walked_malformed.set(place.walked_malformed);
+    overflow_->seek(overflow);
     const auto there = std::ranges::find(sources_, place.ring, [](const Source& s) { return s.ring->id(); });
     if (there == sources_.end()) return;  // it was read to its end, and is gone
     reading_ = static_cast<size_t>(there - sources_.begin());
@@ -138,33 +157,45 @@ std::span<const std::byte> translate(std::span<const std::byte> bytes, const Tra
 
 }  // namespace
 
-void Capture::deliver(std::span<const std::byte> bytes, const Source& source) {
+void Capture::deliver(std::span<const std::byte> bytes,
+                      const std::optional<RecordTranslations>& translations) {
     received.add();
     tcptrail_record whole, room;
     tcptrail_lean lean;
-    if (source.translations && bytes.size() == source.translations->whole.from_bytes())
-        bytes = translate(bytes, source.translations->whole, whole);
-    else if (source.translations && bytes.size() == source.translations->lean.from_bytes())
-        bytes = translate(bytes, source.translations->lean, lean);
+    if (translations && bytes.size() == translations->whole.from_bytes())
+        bytes = translate(bytes, translations->whole, whole);
+    else if (translations && bytes.size() == translations->lean.from_bytes())
+        bytes = translate(bytes, translations->lean, lean);
     if (const auto record = decode(bytes, room))
         consumer_(**record);
     else
         malformed.add();
 }
 
-Result<uint64_t> Capture::drain(uint64_t most) {
-    uint64_t taken = 0;
-    while (taken < most && !sources_.empty()) {
-        Source& source = sources_[reading_];
+// The rings in their order, each to its end, and then what the last one had no room for.
+bool Capture::deliver_next() {
+    while (true) {
+        const Source& source = sources_[reading_];
         if (const auto bytes = source.ring->next()) {
-            deliver(*bytes, source);
-            ++taken;
-        } else if (reading_ + 1 < sources_.size() && source.ring->at_end()) {
+            deliver(*bytes, source.translations);
+            return true;
+        }
+        if (!source.ring->at_end()) return false;
+        if (reading_ + 1 < sources_.size()) {
             ++reading_;
-        } else {
-            break;
+        } else if (const auto record = overflow_->next()) {
+            deliver(record->bytes, record->translations);
+            return true;
+        } else if (!overflow_->look()) {
+            return false;
         }
     }
+}
+
+Result<uint64_t> Capture::drain(uint64_t most) {
+    uint64_t taken = 0;
+    while (taken < most && !sources_.empty() && deliver_next())
+        ++taken;
     return taken;
 }
 
@@ -174,7 +205,7 @@ Place Capture::place() const {
             walked_malformed.get()};
 }
 
-void Capture::release(const Place& place, std::span<const std::byte> note) {
+void Capture::release(const Place& place, uint64_t overflow, std::span<const std::byte> note) {
     // The note first: whoever is killed in between has it, and reads again what it covers.
     tcptrail_control& control = this->control();
     const uint32_t next = (control.note + 1) & 1;
@@ -183,19 +214,34 @@ void Capture::release(const Place& place, std::span<const std::byte> note) {
     const auto there = std::ranges::find(sources_, place.ring, [](const Source& s) { return s.ring->id(); });
     if (there == sources_.end()) return;
     there->ring->release(place.position);
-    // All before it are empty, and nobody writes to them.
+    overflow_->release(overflow);
+    // All before it are empty, and nobody writes to them. What overflowed may still lie in their maps.
+    if (overflow_->used() != 0) return;
     for (auto source = sources_.begin(); source != there; ++source)
         handover_->forget(source->generation);
     reading_ -= static_cast<size_t>(there - sources_.begin());
     sources_.erase(sources_.begin(), there);
+    if (programs_) forget_old_overflows();
+}
+
+// When they are empty. Those of a generation whose ring is not read yet go with that.
+void Capture::forget_old_overflows() {
+    for (const uint32_t generation : std::exchange(old_overflows_, {}))
+        if (std::ranges::find(sources_, generation, &Source::generation) == sources_.end())
+            handover_->forget(generation);
 }
 
 uint64_t Capture::ring_used_bytes() const {
     return own_ring().used_bytes();
 }
 
+bool Capture::is_half_full() const {
+    return options_.overflow_records ? overflow_->used() > options_.overflow_records / 2
+                                     : ring_used_bytes() > ring_bytes() / 2;
+}
+
 uint64_t Capture::unread_at_most() const {
-    uint64_t records = 0;
+    uint64_t records = overflow_->unread_at_most();
     for (const Source& source : sources_)
         records += source.ring->unread_at_most();
     return records;

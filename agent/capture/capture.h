@@ -23,6 +23,7 @@
 #include "agent/capture/iterator.h"
 #include "agent/capture/layout.h"
 #include "agent/capture/options.h"
+#include "agent/capture/overflow.h"
 #include "agent/capture/ring.h"
 #include "bpf/abi/bind.h"
 #include "bpf/abi/listener.h"
@@ -81,8 +82,8 @@ public:
     };
     const std::optional<Predecessor>& predecessor() const { return predecessor_; }
     void set_run_id(const std::string& run_id);
-    // Before the first drain().
-    void go_on_from(const Place& place);
+    // Before the first drain(). `overflow` as overflow_position() was then.
+    void go_on_from(const Place& place, uint64_t overflow);
     // The programs hear that we live; they end themselves when they do not. Looks whether another program has
     // touched what is ours - the control map, links, pins - and puts it right. Returns what there was, for an
     // operator. To be called at least once a second.
@@ -95,16 +96,21 @@ public:
     // The ring's descriptor: to be polled for edges. Readable when the ring is filling up; between, drain on
     // a timer.
     int wake_fd() const;
-    // Takes at most so many of the records that are in the ring. Returns their number; 0: it is empty.
+    // Takes at most so many of the records that are in the ring and its overflow. Returns their number; 0:
+    // both are empty.
     Result<uint64_t> drain(uint64_t most = std::numeric_limits<uint64_t>::max());
     Place place() const;
+    uint64_t overflow_position() const { return overflow_->position(); }  // goes with place()
     // What was read up to there is kept elsewhere: the kernel may write over it. `note`, of at most
     // TCPTRAIL_NOTE_LEN bytes, is for the agent after this one.
-    void release(const Place& place, std::span<const std::byte> note);
+    void release(const Place& place, uint64_t overflow, std::span<const std::byte> note);
     // Used, whether read or not.
     uint64_t ring_used_bytes() const;
     uint64_t ring_bytes() const { return options_.ring_bytes; }
-    // How many records the rings may hold that drain() has not taken. A record has its place before it is
+    uint64_t overflow_used() const { return overflow_->used(); }  // records
+    // Whether what is not released takes half of all the room there is.
+    bool is_half_full() const;
+    // How many records there may be that drain() has not taken. A record has its place before it is
     // counted: what counts() said before is never more than what was taken and this.
     uint64_t unread_at_most() const;
     // Detaches from the kernel, unless what traces is pinned: then the accounts are final after one more
@@ -160,8 +166,12 @@ private:
     Capture(const Options& options, Consumer consumer);
     Result<> open_old_rings();
     Result<> open_own_ring();
+    Result<> open_old_overflows();
+    Result<> open_own_overflow();
+    void forget_old_overflows();
     tcptrail_control& control();
-    void deliver(std::span<const std::byte> bytes, const Source& source);
+    void deliver(std::span<const std::byte> bytes, const std::optional<RecordTranslations>& translations);
+    bool deliver_next();
     std::string restore_control(uint64_t before_ns, uint64_t now_ns);
     Result<std::string> restore_links(uint64_t before_ns, uint64_t now_ns);
     std::string restore_pins();
@@ -175,8 +185,10 @@ private:
     std::string pin_problem_;
     std::string smaller_;
     std::unique_ptr<Programs> programs_;  // null before attach()
-    std::deque<Source> sources_;  // in the order of reading; the last one is what the programs write to
-    size_t reading_ = 0;          // the index of the one that is read
+    std::deque<Source> sources_;        // in the order of reading; the last one is what the programs write to
+    size_t reading_ = 0;                // the index of the one that is read
+    std::optional<Overflow> overflow_;  // read when all rings are empty
+    std::vector<uint32_t> old_overflows_;  // whose pins go when it is empty
     std::optional<Predecessor> predecessor_;
     std::string run_id_;
     uint64_t beat_ns_ = 0;  // CLOCK_MONOTONIC, of the last heartbeat

@@ -32,7 +32,7 @@ namespace {
 
 constexpr uint32_t the_only_key = 0;
 
-// What outlives an agent besides the ring and the layout: all but scratch.
+// What outlives an agent besides the layout: all but scratch.
 using Maps = decltype(tcptrail_bpf::maps);
 struct Kept {
     const char* name;
@@ -40,6 +40,8 @@ struct Kept {
     bool layout_matters;  // its values are what a layout describes
 };
 constexpr Kept kept[] = {
+    {"ring", &Maps::ring, true},
+    {"overflow", &Maps::overflow, true},
     {"connections", &Maps::connections, true},
     {"details", &Maps::details, true},
     {"listeners", &Maps::listeners, true},
@@ -141,15 +143,15 @@ void Handover::find_interruption() {
         interruption_->reason += ": connections between the agent before and this one are missing";
 }
 
-std::vector<OldRing> Handover::old_rings() const {
+std::vector<OldMap> Handover::old_maps(const char* name) const {
     auto generations = pins_.generations();
     if (const auto last = std::ranges::find(generations, predecessor_); last != generations.end())
         std::rotate(last, last + 1, generations.end());
-    std::vector<OldRing> rings;
+    std::vector<OldMap> maps;
     std::set<uint32_t> known;
     for (const uint32_t generation : generations) {
-        Fd ring = pins_.map(generation, "ring");
-        const auto info = info_of(ring.get());
+        Fd map = pins_.map(generation, name);
+        const auto info = info_of(map.get());
         if (!info) continue;
         const std::string layout = read_layout(pins_.map(generation, "layout").get());
         std::optional<RecordTranslations> records;
@@ -159,12 +161,12 @@ std::vector<OldRing> Handover::old_rings() const {
             if (!whole || !lean) continue;  // nobody can read it
             records = {std::move(*whole), std::move(*lean)};
         }
-        // Of several generations with one ring, the last that has it stands for it.
+        // Of several generations with one map, the last that has it stands for it.
         if (!known.insert(info->id).second)
-            std::erase_if(rings, [&](const OldRing& old) { return info_of(old.map.get())->id == info->id; });
-        rings.push_back({generation, std::move(ring), std::move(records)});
+            std::erase_if(maps, [&](const OldMap& old) { return info_of(old.map.get())->id == info->id; });
+        maps.push_back({generation, std::move(map), std::move(records)});
     }
-    return rings;
+    return maps;
 }
 
 Result<> Handover::take_maps(tcptrail_bpf& object) {
@@ -177,7 +179,7 @@ Result<> Handover::take_maps(tcptrail_bpf& object) {
     for (const Kept& one : kept)
         if (same || !one.layout_matters)
             if (auto taken = take_map(object.maps.*one.map, one.name); !taken) return taken;
-    return same ? take_map(object.maps.ring, "ring") : Result<>();
+    return {};
 }
 
 // Takes it if it is what ours would be.
@@ -206,7 +208,6 @@ Result<> Handover::pin_all(tcptrail_bpf& object, const std::vector<PinnedLink>& 
     };
     for (const Kept& one : kept)
         pin(one.name, object.maps.*one.map);
-    pin("ring", object.maps.ring);
     pin("layout", object.maps.layout);
     for (const PinnedLink& link : links) {
         if (pinned) pinned = pins_.pin_link(generation_, link.name, bpf_link__fd(link.link));
@@ -264,15 +265,21 @@ Result<> Handover::switch_over(tcptrail_bpf& object, const std::vector<PinnedLin
     // Where it fails the scan finds the sockets, without their past: no reason not to trace.
     if (auto taken = take_over_maps(object, now); !taken) not_taken_over_ = std::move(taken.error().message);
     if (!switched) now();
-    // What is left of the others are rings that are not empty yet.
-    const auto own = info_of(bpf_map__fd(object.maps.ring));
+    // What is left of the others are records that nobody has read yet.
     for (const uint32_t generation : pins_.generations()) {
         if (generation == generation_) continue;
         pins_.remove_links(generation);
-        const auto ring = info_of(pins_.map(generation, "ring").get());
-        if (!ring || !own || ring->id == own->id) pins_.remove_generation(generation);
+        if (!is_left(generation, "ring", object.maps.ring) &&
+            !is_left(generation, "overflow", object.maps.overflow))
+            pins_.remove_generation(generation);
     }
     return done;
+}
+
+// Whether that generation has a map of its own under this name.
+bool Handover::is_left(uint32_t generation, const char* name, const bpf_map* own) const {
+    const Fd old = pins_.map(generation, name);
+    return !is_same_map(old.get(), bpf_map__fd(own));
 }
 
 // The values of one are of this structure.

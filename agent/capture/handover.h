@@ -25,8 +25,8 @@ struct bpf_map;
 
 namespace tcptrail::capture {
 
-// A ring that another agent's programs have written to, or still do.
-struct OldRing {
+// A map with records that another agent's programs have written to, or still do.
+struct OldMap {
     uint32_t generation;
     Fd map;
     std::optional<RecordTranslations> records;  // where the layout is another one
@@ -55,7 +55,8 @@ public:
     // What it shared with its programs. It goes on to be shared with ours. has_predecessor() only.
     tcptrail_control& control() { return *control_; }
     // Each once, oldest first; the predecessor's is the last. Its programs write to it until switch_over().
-    std::vector<OldRing> old_rings() const;
+    std::vector<OldMap> old_rings() const { return old_maps("ring"); }
+    std::vector<OldMap> old_overflows() const { return old_maps("overflow"); }
 
     // Between opening and loading: gives the object the generation, and the maps of the agent before as far
     // as they have the layout and the size that ours would have.
@@ -85,6 +86,8 @@ public:
 private:
     explicit Handover(Pins pins);
     Result<> find_predecessor();
+    std::vector<OldMap> old_maps(const char* name) const;
+    bool is_left(uint32_t generation, const char* name, const bpf_map* own) const;
     Result<> take_map(bpf_map* map, const char* name);
     struct OwnPin {
         std::string name;  // relative to the directory

@@ -17,6 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t connection_bytes = 272;  // 256 and its share of the buckets (bpf/README.md)
 constexpr uint64_t least_connections = 1024;
+constexpr uint64_t overflow_record_bytes = 528;  // 512 and its share of the buckets
 constexpr uint32_t least_ring_bytes = 64 << 10;
 constexpr uint64_t least_limit = 80 << 20;  // the process with Kafka and spool has 40 MiB under load
 
@@ -105,20 +106,19 @@ std::optional<uint64_t> memory_limit(const std::string& proc) {
 }
 
 std::string fit_into_memory(Options& options, uint64_t limit) {
-    const auto ring = static_cast<uint32_t>(
-        std::clamp<uint64_t>(std::bit_floor(limit / 8), least_ring_bytes, uint64_t{1} << 30));
-    const auto connections = static_cast<uint32_t>(
-        std::clamp<uint64_t>(limit / 4 / connection_bytes, least_connections, uint64_t{1} << 30));
     std::string smaller;
-    if (options.ring_bytes > ring) {
-        smaller = "capture.ring_bytes " + mebibytes(ring) + " instead of " + mebibytes(options.ring_bytes);
-        options.ring_bytes = ring;
-    }
-    if (options.max_connections > connections) {
-        smaller += (smaller.empty() ? "" : ", ") + std::string("capture.max_connections ") +
-                   std::to_string(connections) + " instead of " + std::to_string(options.max_connections);
-        options.max_connections = connections;
-    }
+    const auto fit = [&](const char* key, uint32_t& value, uint64_t most, const auto& say) {
+        if (value <= most) return;
+        smaller += (smaller.empty() ? "" : ", ") + std::string("capture.") + key + " " + say(most) +
+                   " instead of " + say(value);
+        value = static_cast<uint32_t>(most);
+    };
+    const auto number = [](uint64_t value) { return std::to_string(value); };
+    fit("ring_bytes", options.ring_bytes, std::max<uint64_t>(std::bit_floor(limit / 16), least_ring_bytes),
+        mebibytes);
+    fit("overflow_records", options.overflow_records, limit / 16 / overflow_record_bytes, number);
+    fit("max_connections", options.max_connections,
+        std::max<uint64_t>(limit / 4 / connection_bytes, least_connections), number);
     if (smaller.empty()) return {};
     if (limit < least_limit)
         smaller += "; below " + mebibytes(least_limit) + " the kernel may kill the process";

@@ -245,6 +245,9 @@ Result<> Programs::open(const Options& options) {
     // Of no use to who only looks.
     const auto page = static_cast<uint32_t>(sysconf(_SC_PAGESIZE));
     bpf_map__set_max_entries(object_->maps.ring, purpose_ == Purpose::trace ? options.ring_bytes : page);
+    const uint32_t overflow = purpose_ == Purpose::trace ? options.overflow_records : 0;
+    bpf_map__set_max_entries(object_->maps.overflow, std::max(1u, overflow));
+    object_->rodata->config.overflow_records = overflow;
     bpf_map__set_max_entries(object_->maps.connections, options.max_connections);
     bpf_map__set_max_entries(object_->maps.details, std::max(1024u, options.max_connections / 8));
     // Woken at each quarter of the ring: early enough to drain it, rarely enough to cost nothing.
@@ -408,6 +411,9 @@ Programs::Runs Programs::runs() const {
 
 int Programs::ring_fd() const {
     return bpf_map__fd(object_->maps.ring);
+}
+int Programs::overflow_fd() const {
+    return bpf_map__fd(object_->maps.overflow);
 }
 int Programs::counters_fd() const {
     return bpf_map__fd(object_->maps.counters);

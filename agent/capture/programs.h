@@ -86,6 +86,7 @@ public:
     Runs runs() const;
 
     int ring_fd() const;
+    int overflow_fd() const;
     int counters_fd() const;
     int connections_fd() const;
     int bind_failures_fd() const;

@@ -90,8 +90,11 @@ std::string status_text(const v1::AgentReport& report, uint64_t now_unix_nanos) 
     line("run", fmt::format("{}, {} events told{}", report.run_id(), report.connections_last_sequence(),
                             report.starts() > 1 ? fmt::format(", by {} agents", report.starts()) : ""));
     line("hooks", hooks_line(report));
-    line("ring", fmt::format("{} of {} used", encode::human_bytes(report.ring_used_bytes()),
-                             encode::human_bytes(report.ring_bytes())));
+    line("ring", fmt::format("{} of {} used{}", encode::human_bytes(report.ring_used_bytes()),
+                             encode::human_bytes(report.ring_bytes()),
+                             report.overflow_used_records()
+                                 ? fmt::format(", {} records beyond it", report.overflow_used_records())
+                                 : ""));
     if (report.has_spool_events()) line("spool", spool_line(report));
     line("Kafka",
          report.has_kafka() ? kafka_line(report.kafka(), now_unix_nanos) : "not set: events are printed");

@@ -25,7 +25,16 @@ struct tcptrail_control {
     __u32 note;
     __u8 notes[2][TCPTRAIL_NOTE_LEN];
     char run_id[TCPTRAIL_RUN_ID_LEN]; /* a UUID */
-    __u8 reserved[952 - 2 * TCPTRAIL_NOTE_LEN];
+    /*
+     * Places in the map `overflow`, which is its key: they only grow. Taken by the programs; of these
+     * finished: filled, or left empty for good; given up by the agent. While the last one is behind the
+     * first, all records go there and none to the ring, so that the records of a connection stay in their
+     * order.
+     */
+    __u64 overflow_taken;
+    __u64 overflow_finished;
+    __u64 overflow_released;
+    __u8 reserved[928 - 2 * TCPTRAIL_NOTE_LEN];
 };
 
 /* The value of the map `layout`; the user side tells what is in it. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Layer 2: the only caller of the ring. One record per connection, at its end; taking the birth
- * out of the map decides who tells it, so that two witnesses never tell it twice.
+ * Layer 2: the only caller of the ring and the overflow. One record per connection, at its end; taking the
+ * birth out of the map decides who tells it, so that two witnesses never tell it twice.
  */
 #ifndef TCPTRAIL_LIB_EMIT_BPF_H
 #define TCPTRAIL_LIB_EMIT_BPF_H
 
 #include "bpf/lib/lean.bpf.h"
+#include "bpf/lib/overflow.bpf.h"
 #include "bpf/lib/owner.bpf.h"
 #include "bpf/lib/store.bpf.h"
 #include "bpf/lib/untold.bpf.h"
@@ -92,11 +93,6 @@ static __always_inline bool emit_is_told(__u64 cookie) {
     return emit_is_noted(cookie) && last && (*last & 0xffff) != (config.generation & 0xffff);
 }
 
-static __always_inline void emit_submit(void* record, __u32 size, __u32 counter) {
-    count(counter);
-    bpf_ringbuf_submit(record, emit_wakeup(size));
-}
-
 /* Not a flag of a record: the birth is in the map, and is told only by who takes it out. */
 #define EMIT_TAKE (1u << 31)
 
@@ -107,16 +103,27 @@ enum emit_result {
 };
 
 /* The record is filled before the birth is deleted: the map reuses the memory at once. */
-static __always_inline void emit_finish(void* record, __u32 size, const struct sock* sk,
-                                        const struct tcptrail_birth* birth, __u32 flags) {
-    if (flags & EMIT_TAKE && !store_remove((__u64)sk, birth))
-        bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
-    else
-        emit_submit(record, size,
-                    flags & TCPTRAIL_RECORD_OPENED ? TCPTRAIL_OPENED_SUBMITTED : TCPTRAIL_SUBMITTED);
+static __always_inline bool emit_is_mine(__u64 key, const struct tcptrail_birth* birth, __u32 flags) {
+    if (flags & EMIT_TAKE && !store_remove(key, birth)) return false;
+    count(flags & TCPTRAIL_RECORD_OPENED ? TCPTRAIL_OPENED_SUBMITTED : TCPTRAIL_SUBMITTED);
+    if (flags & TCPTRAIL_RECORD_END_MISSED) count(TCPTRAIL_ENDS_MISSED);
+    return true;
 }
 
-/* Both are called and not inlined, and each has a stack of its own: Linux 6.1 has 512 bytes for all of them.
+static __always_inline void emit_to_ring(void* record, __u32 size, bool mine) {
+    if (mine)
+        bpf_ringbuf_submit(record, emit_wakeup(size));
+    else
+        bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void emit_to_overflow(struct tcptrail_record* record, bool mine) {
+    if (!mine) record->version = 0;
+    overflow_finish();
+}
+
+/*
+ * These are called and not inlined, and each has a stack of its own: Linux 6.1 has 512 bytes for all of them.
  */
 static __noinline int emit_lean(const struct sock* sk, const struct tcp_sock* tp,
                                 const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
@@ -129,7 +136,7 @@ static __noinline int emit_lean(const struct sock* sk, const struct tcp_sock* tp
         bpf_ringbuf_discard(lean, BPF_RB_NO_WAKEUP);
         return EMIT_TOO_LONG;
     }
-    emit_finish(lean, sizeof(*lean), sk, birth, flags);
+    emit_to_ring(lean, sizeof(*lean), emit_is_mine((__u64)sk, birth, flags));
     return EMIT_DONE;
 }
 
@@ -139,19 +146,32 @@ static __noinline int emit_long(const struct sock* sk, const struct tcp_sock* tp
 
     if (!record) return EMIT_NO_ROOM;
     emit_fill(record, sk, tp, birth, flags & ~EMIT_TAKE, now);
-    emit_finish(record, sizeof(*record), sk, birth, flags);
+    emit_to_ring(record, sizeof(*record), emit_is_mine((__u64)sk, birth, flags));
+    return EMIT_DONE;
+}
+
+static __noinline int emit_over(const struct sock* sk, const struct tcp_sock* tp,
+                                const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
+    struct tcptrail_record* record = overflow_take();
+
+    if (!record) return EMIT_NO_ROOM;
+    emit_fill(record, sk, tp, birth, flags & ~EMIT_TAKE, now);
+    emit_to_overflow(record, emit_is_mine((__u64)sk, birth, flags));
     return EMIT_DONE;
 }
 
 /* Tells of a socket, in as few bytes as that takes. */
 static __always_inline int emit_socket(const struct sock* sk, const struct tcp_sock* tp,
                                        const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
-    int result;
+    int result = EMIT_NO_ROOM;
 
     flags |= read_socket_flags(sk, tp);
     if (birth->told_ns) flags |= TCPTRAIL_RECORD_TOLD_BEFORE;
-    result = emit_lean(sk, tp, birth, flags, now);
-    return result == EMIT_TOO_LONG ? emit_long(sk, tp, birth, flags, now) : result;
+    if (!overflow_is_in_use()) {
+        result = emit_lean(sk, tp, birth, flags, now);
+        if (result == EMIT_TOO_LONG) result = emit_long(sk, tp, birth, flags, now);
+    }
+    return result == EMIT_NO_ROOM ? emit_over(sk, tp, birth, flags, now) : result;
 }
 
 /* A birth without a socket that could be read. The rest of the record is empty. */
@@ -221,42 +241,60 @@ static __always_inline void emit_end_without_birth(struct sock* sk, const struct
     }
 }
 
+/*
+ * A birth alone, as ring and overflow take it. What is to be taken out of the map has this cookie, also when
+ * it was copied: what lies there may be the birth of the next one.
+ */
+static __noinline int emit_birth_to_ring(__u64 key, const struct tcptrail_birth* birth, __u32 flags,
+                                         __u64 now, __u64 cookie) {
+    struct tcptrail_record* record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+    if (!record) return EMIT_NO_ROOM;
+    emit_fill_birth(record, key, birth, flags & ~EMIT_TAKE, now);
+    emit_to_ring(record, sizeof(*record), record->birth.cookie == cookie && emit_is_mine(key, birth, flags));
+    return EMIT_DONE;
+}
+
+static __noinline int emit_birth_over(__u64 key, const struct tcptrail_birth* birth, __u32 flags, __u64 now,
+                                      __u64 cookie) {
+    struct tcptrail_record* record = overflow_take();
+
+    if (!record) return EMIT_NO_ROOM;
+    emit_fill_birth(record, key, birth, flags & ~EMIT_TAKE, now);
+    emit_to_overflow(record, record->birth.cookie == cookie && emit_is_mine(key, birth, flags));
+    return EMIT_DONE;
+}
+
+static __always_inline int emit_birth(__u64 key, const struct tcptrail_birth* birth, __u32 flags, __u64 now,
+                                      __u64 cookie) {
+    int result = overflow_is_in_use() ? EMIT_NO_ROOM : emit_birth_to_ring(key, birth, flags, now, cookie);
+
+    return result == EMIT_NO_ROOM ? emit_birth_over(key, birth, flags, now, cookie) : result;
+}
+
 /* An attempt that ended within connect(), before a SYN was sent; it never was in the map. */
 static __always_inline void emit_attempt(const struct tcptrail_birth* birth, __u64 now) {
-    struct tcptrail_record* record;
-
     count(TCPTRAIL_ATTEMPTS_WITHOUT_SYN);
-    record =
-        bpf_ringbuf_reserve(&ring, sizeof(*record), 0); /* compared with NULL once: see emit_end_missed */
-    if (!record) {
+    if (emit_birth(0, birth, TCPTRAIL_RECORD_NO_SYN, now, birth->cookie) == EMIT_NO_ROOM) {
         struct tcptrail_untold_key facts = {.flags = TCPTRAIL_RECORD_NO_SYN};
         struct tcptrail_untold sums = {};
 
         untold_from_birth(&facts, birth);
         emit_lost(&facts, &sums);
-        return;
     }
-    emit_fill_birth(record, 0, birth, TCPTRAIL_RECORD_NO_SYN, now);
-    emit_submit(record, sizeof(*record), TCPTRAIL_SUBMITTED);
 }
 
-/*
- * A birth, of this cookie, whose socket is gone without an end that anybody saw. Tells what is known of it.
- * `record` is compared with NULL once only: the verifier of Linux 6.1 takes a second comparison for open and
- * finds a record that is never released.
+/* A birth, of this cookie, whose socket is gone without an end that anybody saw. Tells what is known of it.
  */
 static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_birth* birth, __u64 cookie,
                                             __u64 now) {
-    struct tcptrail_record* record;
-
     if (birth->flags & TCPTRAIL_BIRTH_IGNORED || birth->taken_over) {
         bool ignored = birth->flags & TCPTRAIL_BIRTH_IGNORED;
 
         if (store_remove(key, birth)) count(ignored ? TCPTRAIL_IGNORED : TCPTRAIL_BIRTHS_DROPPED);
         return;
     }
-    record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
-    if (!record) {
+    if (emit_birth(key, birth, TCPTRAIL_RECORD_END_MISSED | EMIT_TAKE, now, cookie) == EMIT_NO_ROOM) {
         struct tcptrail_untold_key facts = {.flags = TCPTRAIL_RECORD_END_MISSED};
         struct tcptrail_untold sums = {};
 
@@ -265,16 +303,7 @@ static __always_inline void emit_end_missed(__u64 key, const struct tcptrail_bir
             count(TCPTRAIL_ENDS_MISSED);
             emit_lost(&facts, &sums);
         }
-        return;
     }
-    emit_fill_birth(record, key, birth, TCPTRAIL_RECORD_END_MISSED, now);
-    /* What was copied may be of the next one in its place. */
-    if (record->birth.cookie != cookie || !store_remove(key, birth)) {
-        bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
-        return;
-    }
-    count(TCPTRAIL_ENDS_MISSED);
-    emit_submit(record, sizeof(*record), TCPTRAIL_SUBMITTED);
 }
 
 #endif

@@ -83,8 +83,9 @@ struct Pinned {
         Broker::shared();
         setting.create_topics();
     }
-    std::vector<std::string> command() const {
-        return setting.agent(brokers(), {bpffs.setting(), "report.interval_secs=1"});
+    std::vector<std::string> command(std::vector<std::string> settings = {}) const {
+        settings.insert(settings.end(), {bpffs.setting(), "report.interval_secs=1"});
+        return setting.agent(brokers(), settings);
     }
     Setting setting;
     BpfFs bpffs{setting.folder()};
@@ -143,6 +144,33 @@ TEST_CASE("fault 17: another program writes to the control map", "[faults][root]
     CHECK(next.errors().find("which goes on after event") != std::string::npos);
     require_stops(next);
     CHECK(gaps_of(setting).empty());
+    CHECK(detach(pinned.bpffs).status == 0);
+}
+
+TEST_CASE("fault 17: another program writes over the places beyond the ring", "[faults][root]") {
+    const Pinned pinned;
+    const Setting& setting = pinned.setting;
+    Process agent(pinned.command({"capture.ring_bytes=65536"}));
+    REQUIRE(is_tracing(agent));
+    std::vector<Truth> truths = {truth_of(run(generator(300)))};
+    for (const uint64_t place : {uint64_t{0}, uint64_t{1} << 60}) {
+        agent.signal(SIGSTOP);
+        truths.push_back(truth_of(run(generator(500))));  // the ring has room for 151 of these
+        write_control(pinned.bpffs, [&](tcptrail_control& control) {
+            REQUIRE(control.overflow_taken > control.overflow_released);
+            control.overflow_taken = control.overflow_finished = place;
+            control.overflow_released = 0;
+        });
+        agent.signal(SIGCONT);
+        require_delivered(setting, 2 * truths.back().connections);
+        truths.push_back(truth_of(run(generator(300))));
+        std::this_thread::sleep_for(seconds(1));
+    }
+    require_stops(agent);
+    // What ended meanwhile, of others, found no place.
+    CHECK(require_audit(setting, truths).lost < 20);
+    for (const Truth& truth : truths)
+        CHECK(ends_of(setting, truth) == 2 * truth.connections);
     CHECK(detach(pinned.bpffs).status == 0);
 }
 

@@ -189,7 +189,8 @@ TEST_CASE("fault 1: totals stay right while single records are lost", "[faults][
     Broker::shared();
     const Setting setting;
     setting.create_topics();
-    Process agent(setting.agent(brokers(), {"capture.ring_bytes=4096", "report.interval_secs=1"}));
+    Process agent(setting.agent(
+        brokers(), {"capture.ring_bytes=4096", "capture.overflow_records=0", "report.interval_secs=1"}));
     REQUIRE(is_tracing(agent));
     agent.signal(SIGSTOP);
     const Truth lost = truth_of(run(generator(2000)));

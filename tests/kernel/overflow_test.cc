@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A ring of one page that overflows: nothing is lost in silence.
+// Rings that are full: what comes then waits beyond them, and where there is no room either it is counted.
 #include <csignal>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -17,7 +19,8 @@ using namespace tcptrail::test;
 TEST_CASE("a ring of 64 KiB holds 240 ordinary ends", "[kernel]") {
     constexpr int count = 120;
     Netns net;
-    Observer observer({"--set", "capture.ring_bytes=65536", "--netns", std::to_string(net.inode())});
+    Observer observer({"--set", "capture.ring_bytes=65536", "--set", "capture.overflow_records=0", "--netns",
+                       std::to_string(net.inode())});
     Actor server(net, "brief-server");
     Actor client(net, "brief-client");
     observer.signal(SIGSTOP);
@@ -31,10 +34,66 @@ TEST_CASE("a ring of 64 KiB holds 240 ordinary ends", "[kernel]") {
     CHECK(observer.lines_from(offset).size() == 2 * count);
 }
 
+namespace {
+
+// Of each connection of the namespace: the kinds of its events, in the order in which they were told.
+std::map<std::string, std::vector<std::string>> kinds_of(const Observer& observer, const Netns& net) {
+    std::map<std::string, std::vector<std::string>> kinds;
+    size_t offset = 0;
+    for (const std::string& line : observer.lines_from(offset)) {
+        if (netns_of(line) != net.inode()) continue;
+        const auto event = nlohmann::json::parse(line);
+        kinds[event.at("connection_id")].push_back(event.at("kind"));
+    }
+    return kinds;
+}
+
+}  // namespace
+
+TEST_CASE("what the ring has no room for is told all the same, in order", "[kernel]") {
+    constexpr int each = 500;
+    Netns net;
+    Observer observer({"--set", "capture.ring_bytes=4096", "--set", "connections.opened=true"});
+    Actor server(net, "beyond-server");
+    Actor client(net, "beyond-client");
+    for (int round = 0; round < 3; ++round) {
+        observer.signal(SIGSTOP);
+        burst(client, server, each);
+        observer.signal(SIGCONT);
+        burst(client, server, each);
+        sleep_ms(300);  // the ring is in use again
+    }
+    const Summary summary = observer.stop(SIGINT);
+    INFO(summary.line);
+    CHECK(summary.seen == summary.told + summary.lost);
+    CHECK(summary.lost == 0);
+    const auto kinds = kinds_of(observer, net);
+    CHECK(kinds.size() == 3 * 2 * 2 * each);
+    for (const auto& [id, told] : kinds)
+        if (told != std::vector<std::string>{"EVENT_KIND_OPENED", "EVENT_KIND_CLOSED"})
+            FAIL(id << ": " << told.front() << ", " << told.back());
+}
+
+TEST_CASE("what is full, too, loses and counts", "[kernel]") {
+    constexpr int count = 500;
+    Netns net;
+    Observer observer({"--set", "capture.ring_bytes=4096", "--set", "capture.overflow_records=300"});
+    Actor server(net, "beyond-server");
+    Actor client(net, "beyond-client");
+    observer.signal(SIGSTOP);
+    burst(client, server, count);
+    observer.signal(SIGCONT);
+    const Summary summary = observer.stop(SIGINT);
+    INFO(summary.line);
+    CHECK(summary.seen == summary.told + summary.lost);
+    CHECK(summary.lost > 0);
+    CHECK(summary.told >= 300);
+}
+
 TEST_CASE("a full ring: seen = told + lost", "[kernel]") {
     constexpr int count = 2000;
     Netns net;
-    Observer observer({"--set", "capture.ring_bytes=4096"});
+    Observer observer({"--set", "capture.ring_bytes=4096", "--set", "capture.overflow_records=0"});
     Actor server(net, "flood-server");
     Actor client(net, "flood-client");
     observer.signal(SIGSTOP);

@@ -58,40 +58,10 @@ bool is_tracing(const Process& agent) {
 
 }  // namespace
 
-TEST_CASE("the agent is killed: the next one tells what came meanwhile", "[kernel]") {
-    constexpr int each = 100;
-    const tests::Folder folder;
-    const BpfFs bpffs(folder.path());
-    const std::string spool = folder.path() / "spool";
-    const std::vector<std::string> command = {binary(), "run",
-                                              "--set",  "kafka.brokers=127.0.0.1:1",
-                                              "--set",  "spool.directory=" + spool,
-                                              "--set",  bpffs.setting(),
-                                              "--set",  "serve.socket="};
-    Netns net;
-    Actor server(net, "restart-server");
-    Actor client(net, "restart-client");
-    {
-        Process agent(command);
-        REQUIRE(is_tracing(agent));
-        burst(client, server, each);
-        agent.signal(SIGKILL);
-    }
-    burst(client, server, each);
-    {
-        Process agent(command);
-        REQUIRE(is_tracing(agent));
-        burst(client, server, each);
-        agent.signal(SIGTERM);
-        REQUIRE(agent.wait(seconds(60)) == 0);
-        INFO(agent.errors());
-        CHECK(agent.errors().find("which goes on after event") != std::string::npos);
-    }
-    burst(client, server, each);
-    const Finished detached = tests::run({binary(), "detach", "--set", bpffs.setting()});
-    INFO(detached.errors);
-    CHECK(detached.status == 0);
+namespace {
 
+// Each connection of the namespace once, of one run with the numbers 1 to N.
+void require_all_told(const std::string& spool, const Netns& net, size_t ends) {
     const Finished exported = tests::run({binary(), "spool", "export", "--directory", spool});
     REQUIRE(exported.status == 0);
     std::set<std::string> runs, ids;
@@ -107,6 +77,88 @@ TEST_CASE("the agent is killed: the next one tells what came meanwhile", "[kerne
         CHECK(event.at("process").at("name").get<std::string>().starts_with("restart-"));
     }
     CHECK(runs.size() == 1);
-    CHECK(ids.size() == 2 * 3 * each);
+    CHECK(ids.size() == ends);
     CHECK(*numbers.rbegin() == numbers.size());
+}
+
+void detach(const BpfFs& bpffs) {
+    const Finished detached = tests::run({binary(), "detach", "--set", bpffs.setting()});
+    INFO(detached.errors);
+    CHECK(detached.status == 0);
+}
+
+std::vector<std::string> agent(const std::string& spool, const BpfFs& bpffs,
+                               const std::vector<std::string>& settings = {}) {
+    std::vector<std::string> command = {binary(), "run",
+                                        "--set",  "kafka.brokers=127.0.0.1:1",
+                                        "--set",  "spool.directory=" + spool,
+                                        "--set",  bpffs.setting(),
+                                        "--set",  "serve.socket="};
+    for (const std::string& setting : settings) {
+        command.emplace_back("--set");
+        command.push_back(setting);
+    }
+    return command;
+}
+
+}  // namespace
+
+TEST_CASE("the agent is killed: the next one tells what came meanwhile", "[kernel]") {
+    constexpr int each = 100;
+    const tests::Folder folder;
+    const BpfFs bpffs(folder.path());
+    const std::string spool = folder.path() / "spool";
+    const std::vector<std::string> command = agent(spool, bpffs);
+    Netns net;
+    Actor server(net, "restart-server");
+    Actor client(net, "restart-client");
+    {
+        Process running(command);
+        REQUIRE(is_tracing(running));
+        burst(client, server, each);
+        running.signal(SIGKILL);
+    }
+    burst(client, server, each);
+    {
+        Process running(command);
+        REQUIRE(is_tracing(running));
+        burst(client, server, each);
+        running.signal(SIGTERM);
+        REQUIRE(running.wait(seconds(60)) == 0);
+        INFO(running.errors());
+        CHECK(running.errors().find("which goes on after event") != std::string::npos);
+    }
+    burst(client, server, each);
+    detach(bpffs);
+    require_all_told(spool, net, 2 * 3 * each);
+}
+
+// The map is another one where its size is, and what lies in the old one is read from there.
+TEST_CASE("the agent is killed and its ring overflows: the next one tells all", "[kernel]") {
+    constexpr int each = 100;
+    const tests::Folder folder;
+    const BpfFs bpffs(folder.path());
+    const std::string spool = folder.path() / "spool";
+    Netns net;
+    Actor server(net, "restart-server");
+    Actor client(net, "restart-client");
+    int rounds = 0;
+    for (const char* records : {"1000", "1000", "2000", "2000"}) {
+        Process running(agent(
+            spool, bpffs, {"capture.ring_bytes=4096", "capture.overflow_records=" + std::string(records)}));
+        REQUIRE(is_tracing(running));
+        burst(client, server, each);
+        running.signal(SIGKILL);
+        REQUIRE(running.wait(seconds(60)) != 0);
+        burst(client, server, each);
+        ++rounds;
+    }
+    Process last(agent(spool, bpffs, {"capture.ring_bytes=4096"}));
+    REQUIRE(is_tracing(last));
+    last.signal(SIGTERM);
+    REQUIRE(last.wait(seconds(60)) == 0);
+    INFO(last.errors());
+    CHECK(last.errors().find("+ 0 lost") != std::string::npos);
+    detach(bpffs);
+    require_all_told(spool, net, static_cast<size_t>(2 * 2 * rounds * each));
 }

@@ -48,6 +48,16 @@ TEST_CASE("checkpoint: of a later version what is known is read, and of what is 
     CHECK(!Checkpoint::parse(endless.as_bytes()));
 }
 
+TEST_CASE("checkpoint: of an earlier version what it did not know is nothing") {
+    Checkpoint earlier = some();
+    earlier.overflow = 99;
+    earlier.bytes = 128;  // the overflow came later
+    const auto read = Checkpoint::parse(earlier.as_bytes().first(128));
+    REQUIRE(read);
+    CHECK(read->sequence == 12);
+    CHECK(read->overflow == 0);
+}
+
 TEST_CASE("checkpoint: the one that is behind") {
     const Checkpoint earlier = some();
     Checkpoint later = some();

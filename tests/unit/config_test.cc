@@ -142,7 +142,7 @@ TEST_CASE("config: the file is overridden by the environment, that by --set, tha
     CHECK(config->log_level == LogLevel::debug);
     CHECK(config->report_interval_secs == 3);
     CHECK(config->spool.max_bytes == 2u << 20);
-    CHECK(config->capture.ring_bytes == 32u << 20);
+    CHECK(config->capture.ring_bytes == 8u << 20);
 }
 
 TEST_CASE("config: every key has a variable, and no two have the same") {
@@ -284,7 +284,7 @@ TEST_CASE("config: describe_config has every key, its default and what it does")
         CHECK(text.find(key.allowed) != std::string::npos);
         CHECK(text.find(key.description) != std::string::npos);
     }
-    CHECK(text.find("size in bytes; default 32MiB; allowed: 4KiB to 1GiB, a power of two") !=
+    CHECK(text.find("size in bytes; default 8MiB; allowed: 4KiB to 1GiB, a power of two") !=
           std::string::npos);
 }
 

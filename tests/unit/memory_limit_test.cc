@@ -93,17 +93,21 @@ TEST_CASE("memory limit: what does not fit becomes smaller, and is said") {
     Options options;
     CHECK(fit_into_memory(options, uint64_t{4} << 30).empty());
     CHECK(options.ring_bytes == Options().ring_bytes);
+    CHECK(options.overflow_records == Options().overflow_records);
     CHECK(options.max_connections == Options().max_connections);
 
     const std::string told = fit_into_memory(options, 48 << 20);
     CHECK(told ==
-          "sized for the 48 MiB of memory that the cgroup has: capture.ring_bytes 4 MiB instead of 32 MiB, "
-          "capture.max_connections 46260 instead of 524288; below 80 MiB the kernel may kill the process");
-    CHECK(options.ring_bytes == 4 << 20);
+          "sized for the 48 MiB of memory that the cgroup has: capture.ring_bytes 2 MiB instead of 8 MiB, "
+          "capture.overflow_records 5957 instead of 131072, capture.max_connections 46260 instead of 524288; "
+          "below 80 MiB the kernel may kill the process");
+    CHECK(options.ring_bytes == 2 << 20);
+    CHECK(options.overflow_records == 5957);
     CHECK(options.max_connections == 46260);
     CHECK(fit_into_memory(options, 48 << 20).empty());
 
     fit_into_memory(options, 1);
     CHECK(options.ring_bytes == 64 << 10);
+    CHECK(options.overflow_records == 0);
     CHECK(options.max_connections == 1024);
 }
