@@ -220,9 +220,15 @@ static __always_inline void state_close(struct sock* sk, const struct tcp_sock* 
     emit_end(sk, tp, birth, 0, now);
 }
 
-/* close() and shutdown() send a FIN; to all other states a segment leads (tcp_close_state()). */
+/*
+ * close() and shutdown() send a FIN (tcp_close_state()), and connect() of a socket in TCP_REPAIR restores a
+ * connection (tcp_connect()); to all other states a segment leads.
+ */
 static __always_inline __u64 state_step_ns(const struct sock* sk, const struct tcp_sock* tp, int to) {
-    return to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK ? clock_of(sk, tp) : clock_of_segment(tp);
+    bool is_called = to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK ||
+                     (to == TCP_ESTABLISHED && BPF_CORE_READ_BITFIELD(tp, repair));
+
+    return is_called ? clock_of(sk, tp) : clock_of_segment(tp);
 }
 
 static __always_inline void state_step(struct sock* sk, const struct tcp_sock* tp, int from, int to) {
