@@ -11,6 +11,8 @@ import statistics
 from lib import costs
 
 MOST_BASE_DIFFERENCE = 0.06
+# Two of 1,288,000 were seen while 13 of 10,000 records were told in part for that reason.
+MOST_UNSEEN = 1e-5
 MOST_TRIES = 3  # times as many triples as wanted
 
 # cost: what one unit of the work took; ends, opens: how many there were by the generator and by the kernel.
@@ -45,9 +47,16 @@ class Outcome:
         return statistics.median(self.ratios) if self.ratios else None
 
     @property
+    def unseen(self):
+        """Ends of connections of which no hook saw anything (tests/kernel/README.md, "The blind spot")."""
+        return self.ends - self.told
+
+    @property
     def is_complete(self):
-        """Told of each end, no more and no less, by three counts."""
-        return self.told == self.ends == self.opens and not self.lost
+        """Told of each end, no more and no less, by three counts; but for what can be in the blind spot as a whole."""
+        if self.told is None or self.lost or self.ends != self.opens:
+            return False
+        return 0 <= self.unseen <= MOST_UNSEEN * self.ends
 
     def slowdown_text(self):
         kept = f"{len(self.ratios)} of {self.tried} kept"
@@ -59,7 +68,7 @@ class Outcome:
         if self.told is None:
             return "tells nothing"
         lost = ", ".join(f"{count} {reason}" for reason, count in self.lost.items()) or "0"
-        bound = f"; lost less than {3 / self.ends:.1e} (95 %)" if self.ends and self.is_complete else ""
+        bound = f"; lost less than {3 / self.ends:.1e} (95 %)" if self.ends and self.told == self.ends else ""
         return f"{self.told} of {self.ends}, SNMP {self.opens}; says lost: {lost}{bound}"
 
     def processor_text(self):
