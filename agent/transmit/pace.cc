@@ -27,10 +27,15 @@ Pace::Duration Pace::shortest() const {
     return shortest == unknown ? Duration::zero() : shortest;
 }
 
+// What a queue is to add.
+Pace::Duration Pace::target(Duration shortest) {
+    return std::max(queueing, shortest / 8);
+}
+
 // Less than the link itself holds, so that there is no queue.
 uint64_t Pace::drained_bytes() const {
     const double base = seconds(shortest_before_);
-    const double held = static_cast<double>(budget_) * base / (base + seconds(queueing));
+    const double held = static_cast<double>(budget_) * base / (base + seconds(target(shortest_before_)));
     return std::max(static_cast<uint64_t>(held * 3 / 4), least_bytes);
 }
 
@@ -68,10 +73,10 @@ void Pace::end_round() {
         rounds_to_refill_--;
         return;
     }
-    const Duration queued = round_.shortest - shortest();
-    rounds_without_queue_ = queued < queueing / 8 ? rounds_without_queue_ + 1 : 0;
-    doubling_ = queued < queueing / 4 && (doubling_ || rounds_without_queue_ >= rounds_to_double_again);
-    const double off = gain * seconds(queueing - queued) / seconds(queueing + shortest());
+    const Duration queued = round_.shortest - shortest(), wanted_queue = target(shortest());
+    rounds_without_queue_ = queued < wanted_queue / 8 ? rounds_without_queue_ + 1 : 0;
+    doubling_ = queued < wanted_queue / 4 && (doubling_ || rounds_without_queue_ >= rounds_to_double_again);
+    const double off = gain * seconds(wanted_queue - queued) / seconds(wanted_queue + shortest());
     const double step = doubling_ ? 1 : std::clamp(off, -largest_step, largest_step);
     // Whether more would do is not known where not all was used.
     if (step > 0 && !round_.full) return;

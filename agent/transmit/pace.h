@@ -8,9 +8,9 @@ namespace tcptrail::transmit {
 
 // How much may be on its way at a time, so that what comes next does not queue behind it for long, on a thin
 // link as on a fast one. It measures how long acknowledgements take without a queue, and aims at a queue
-// that adds `queueing` to that: with each round trip, by as much as it is off, as LEDBAT does (RFC 6817);
-// where there is no queue it doubles, as TCP's slow start. From time to time it lets the queue drain, to
-// measure anew. For one thread.
+// that adds `queueing` to that, or an eighth of it where that is more (there all times vary by more): with
+// each round trip, by as much as it is off, as LEDBAT does (RFC 6817); where there is no queue it doubles, as
+// TCP's slow start. From time to time it lets the queue drain, to measure anew. For one thread.
 class Pace {
 public:
     using Clock = std::chrono::steady_clock;
@@ -31,6 +31,7 @@ public:
 private:
     static constexpr Duration unknown = Duration::max();
 
+    static Duration target(Duration shortest);
     uint64_t drained_bytes() const;
     void measure(Clock::time_point sent, Clock::time_point now, uint64_t on_the_way);
     void end_round();

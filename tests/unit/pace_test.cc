@@ -101,6 +101,20 @@ TEST_CASE("pace: a link that becomes longer is used again", "[transmit]") {
     CHECK(link.rate_of_last_run(seconds(60)) > 0.8 * 5e6);
 }
 
+// Other traffic on the way adds up to a fortieth of it, now more and now less.
+TEST_CASE("pace: a long way whose length varies is used", "[transmit]") {
+    Pace pace;
+    Link link(1e6, seconds(10));
+    for (int i = 0; i < 24; ++i) {
+        link.set_latency(seconds(10) + milliseconds(i % 3 * 125));
+        link.run(pace, seconds(15), seconds(0));
+        if (i == 11) link.rate_of_last_run(seconds(1));
+    }
+    const double used = link.rate_of_last_run(seconds(12 * 15)) / 1e6;
+    CAPTURE(used);
+    CHECK(used > 0.5);
+}
+
 TEST_CASE("pace: nothing is known, and little allowed, before the first acknowledgement", "[transmit]") {
     const Pace pace;
     CHECK(pace.budget() == Pace::least_bytes);
