@@ -22,6 +22,8 @@ constexpr Property common_defaults[] = {
     {"socket.keepalive.enable", "true"},
     {"reconnect.backoff.ms", "100"},
     {"reconnect.backoff.max.ms", "10000"},
+    // As all other requests. By default 10 s, and where the way takes as long there is never a connection.
+    {"api.version.request.timeout.ms", "60000"},
 };
 
 constexpr Property producer_defaults[] = {

@@ -96,7 +96,7 @@ TEST_CASE("fault 33: five seconds to the broker and five seconds back", "[.soak]
     LongRun run(60'000, 500, LongWay::address);
     const auto start = std::chrono::steady_clock::now();
     const Truth truth = run.end_load();
-    require_delivered(run.setting(), 2 * truth.connections, seconds(300));
+    require_delivered(run.setting(), 2 * truth.connections, seconds(600));
     const std::chrono::duration<double> length = std::chrono::steady_clock::now() - start;
     std::printf("%.0f events a second, in %.0f s\n",
                 2.0 * static_cast<double>(truth.connections) / length.count(), length.count());
