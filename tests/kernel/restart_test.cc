@@ -51,6 +51,9 @@ private:
     std::filesystem::path path_;
 };
 
+// The last ACK of a burst may take that long in a slow guest.
+constexpr int settle_ms = 500;
+
 bool is_tracing(const Process& agent) {
     return eventually(seconds(60),
                       [&] { return agent.errors().find("sending to Kafka") != std::string::npos; });
@@ -116,6 +119,7 @@ TEST_CASE("the agent is killed: the next one tells what came meanwhile", "[kerne
         Process running(command);
         REQUIRE(is_tracing(running));
         burst(client, server, each);
+        sleep_ms(settle_ms);  // who has told nothing yet leaves no run to go on with
         running.signal(SIGKILL);
     }
     burst(client, server, each);
@@ -123,6 +127,7 @@ TEST_CASE("the agent is killed: the next one tells what came meanwhile", "[kerne
         Process running(command);
         REQUIRE(is_tracing(running));
         burst(client, server, each);
+        sleep_ms(settle_ms);  // what ends after its last look waits for the next one
         running.signal(SIGTERM);
         REQUIRE(running.wait(seconds(60)) == 0);
         INFO(running.errors());
@@ -155,6 +160,7 @@ TEST_CASE("the agent is killed and its ring overflows: the next one tells all", 
     }
     Process last(agent(spool, bpffs, {"capture.ring_bytes=4096"}));
     REQUIRE(is_tracing(last));
+    sleep_ms(settle_ms);
     last.signal(SIGTERM);
     REQUIRE(last.wait(seconds(60)) == 0);
     INFO(last.errors());
