@@ -100,7 +100,7 @@ Checkpoint Pipeline::checkpoint() const {
 void Pipeline::keep() {
     const Checkpoint checkpoint = this->checkpoint();
     is_kept_ = sink_.keep(checkpoint);
-    if (is_kept_ || capture_->is_half_full())
+    if (is_kept_ || capture_->is_short_of_room())
         capture_->release(checkpoint.place, checkpoint.overflow, checkpoint.as_bytes());
 }
 

@@ -138,10 +138,10 @@ struct {
 } ring SEC(".maps");
 
 /*
- * Records for which the ring had no room, and those that came after them, by their place: see abi/control.h.
- * A ring is paid at once, this only when it is used. version 0: a record that was given up.
- * Inserted: lib/overflow. Read and deleted: the capture thread. Full: the record is lost and counted as
- * LOST_RING_FULL. Size: set before load from capture.overflow_records.
+ * Records for which the ring had no room, by their place: see abi/control.h. A ring is paid at once, this
+ * only when it is used. version 0: a record that was given up. Inserted: lib/overflow. Read and deleted: the
+ * capture thread. Full: the record is lost and counted as LOST_RING_FULL. Size: set before load from
+ * capture.overflow_records.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

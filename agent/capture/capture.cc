@@ -196,6 +196,8 @@ Result<uint64_t> Capture::drain(uint64_t most) {
     uint64_t taken = 0;
     while (taken < most && !sources_.empty() && deliver_next())
         ++taken;
+    if (taken == 0 && overflow_->error())
+        return fail_errno("what the ring had no room for cannot be read", overflow_->error());
     return taken;
 }
 
@@ -229,15 +231,22 @@ void Capture::forget_old_overflows() {
     for (const uint32_t generation : std::exchange(old_overflows_, {}))
         if (std::ranges::find(sources_, generation, &Source::generation) == sources_.end())
             handover_->forget(generation);
+    overflow_->forget_old_maps();
 }
 
 uint64_t Capture::ring_used_bytes() const {
     return own_ring().used_bytes();
 }
 
-bool Capture::is_half_full() const {
-    return options_.overflow_records ? overflow_->used() > options_.overflow_records / 2
-                                     : ring_used_bytes() > ring_bytes() / 2;
+// The memory cgroup may have no room beyond the ring, however much is allowed there.
+bool Capture::is_short_of_room() {
+    if (!options_.overflow_records) return ring_used_bytes() > ring_bytes() / 2;
+    if (overflow_->used() > options_.overflow_records / 2) return true;
+    if (!programs_) return false;
+    const auto counts = this->counts();
+    if (!counts) return false;
+    const uint64_t lost = (*counts)[TCPTRAIL_LOST_RING_FULL] + (*counts)[TCPTRAIL_OPENED_LOST_RING_FULL];
+    return lost > std::exchange(lost_before_, lost);
 }
 
 uint64_t Capture::unread_at_most() const {

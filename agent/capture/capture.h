@@ -108,8 +108,9 @@ public:
     uint64_t ring_used_bytes() const;
     uint64_t ring_bytes() const { return options_.ring_bytes; }
     uint64_t overflow_used() const { return overflow_->used(); }  // records
-    // Whether what is not released takes half of all the room there is.
-    bool is_half_full() const;
+    // Whether what is not released takes half of all the room there is, or records were lost since the last
+    // call for want of it.
+    bool is_short_of_room();
     // How many records there may be that drain() has not taken. A record has its place before it is
     // counted: what counts() said before is never more than what was taken and this.
     uint64_t unread_at_most() const;
@@ -188,6 +189,7 @@ private:
     std::deque<Source> sources_;        // in the order of reading; the last one is what the programs write to
     size_t reading_ = 0;                // the index of the one that is read
     std::optional<Overflow> overflow_;  // read when all rings are empty
+    uint64_t lost_before_ = 0;
     std::vector<uint32_t> old_overflows_;  // whose pins go when it is empty
     std::optional<Predecessor> predecessor_;
     std::string run_id_;

@@ -114,7 +114,7 @@ std::string fit_into_memory(Options& options, uint64_t limit) {
         value = static_cast<uint32_t>(most);
     };
     const auto number = [](uint64_t value) { return std::to_string(value); };
-    fit("ring_bytes", options.ring_bytes, std::max<uint64_t>(std::bit_floor(limit / 16), least_ring_bytes),
+    fit("ring_bytes", options.ring_bytes, std::max<uint64_t>(std::bit_floor(limit / 8), least_ring_bytes),
         mebibytes);
     fit("overflow_records", options.overflow_records, limit / 16 / overflow_record_bytes, number);
     fit("max_connections", options.max_connections,

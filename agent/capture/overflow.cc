@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "agent/base/clock.h"
 #include "bpf/abi/control.h"
 
 namespace tcptrail::capture {
@@ -18,6 +19,8 @@ namespace {
 // The programs compare before they take a place: on every processor at once they may take one too many.
 constexpr uint64_t most_processors = 8192;
 constexpr int most_tries = 100;
+// A program takes a microsecond; one that may be preempted, some milliseconds.
+constexpr uint64_t longest_wait_ns = 1'000'000'000;
 
 uint64_t load(const __u64& word) {
     return __atomic_load_n(&word, __ATOMIC_ACQUIRE);
@@ -66,62 +69,111 @@ bool Overflow::is_plausible() const {
     return load(control_->overflow_released) == released_ && taken() - next_ <= most_;
 }
 
-// Another program wrote to the control map. The places behind what was read are in the maps.
+// Another program wrote to the control map. What lies in the maps behind what was released is all that there
+// is; what was put at other places meanwhile comes behind it.
 void Overflow::mend() {
     uint64_t end = next_;
+    std::vector<uint64_t> elsewhere;
     for (const Map& map : maps_) {
         uint64_t place = 0;
         for (const uint64_t* before = nullptr; bpf_map_get_next_key(map.fd.get(), before, &place) == 0;
-             before = &place)
-            if (place - next_ <= most_) end = std::max(end, place + 1);
+             before = &place) {
+            if (place - released_ > most_)
+                elsewhere.push_back(place);
+            else
+                end = std::max(end, place + 1);
+        }
     }
+    for (const uint64_t place : elsewhere)
+        move(place, end++);
     store(control_->overflow_released, released_);
     store(control_->overflow_finished, end);
     store(control_->overflow_taken, end);
 }
 
+void Overflow::move(uint64_t from, uint64_t to) {
+    for (const Map& map : maps_)
+        if (bpf_map_lookup_elem(map.fd.get(), &from, value_.data()) == 0 &&
+            bpf_map_update_elem(map.fd.get(), &to, value_.data(), BPF_ANY) == 0)
+            (void)bpf_map_delete_elem(map.fd.get(), &from);
+}
+
+// More were finished than taken, or some were taken long ago and never finished: no program does that.
+bool Overflow::is_out_of_step(uint64_t finished, uint64_t taken) {
+    if (static_cast<int64_t>(finished - taken) > 0) return true;
+    const uint64_t now = monotonic_nanos();
+    if (taken != waiting_taken_ || finished != waiting_finished_) {
+        waiting_taken_ = taken;
+        waiting_finished_ = finished;
+        waiting_since_ns_ = now;
+    }
+    return now - waiting_since_ns_ > longest_wait_ns;
+}
+
 bool Overflow::look() {
     if (!is_plausible()) mend();
-    // In this order: what was finished when as many had been taken was all.
-    const uint64_t finished = load(control_->overflow_finished), taken = this->taken();
-    if (finished != taken || taken == next_) return false;
-    end_ = taken;
-    return true;
+    uint64_t finished = 0, taken = 0;
+    for (int tries = 0; tries < most_tries; ++tries) {
+        // In this order: what was finished when as many had been taken was all.
+        finished = load(control_->overflow_finished);
+        taken = this->taken();
+        if (finished != taken) continue;
+        if (taken == next_) return false;
+        end_ = taken;
+        return true;
+    }
+    if (is_out_of_step(finished, taken)) mend();
+    return false;
 }
 
 std::optional<Overflow::Record> Overflow::next() {
-    while (next_ < end_) {
-        const uint64_t place = next_++;
+    error_ = 0;
+    for (; next_ < end_; ++next_) {
         for (const Map& map : maps_) {
-            if (bpf_map_lookup_elem(map.fd.get(), &place, value_.data()) != 0) continue;
+            if (bpf_map_lookup_elem(map.fd.get(), &next_, value_.data()) != 0) {
+                if (errno == ENOENT) continue;
+                error_ = errno;  // it is asked for again
+                return std::nullopt;
+            }
             const std::span bytes(value_.data(), map.translations ? map.translations->whole.from_bytes()
                                                                   : sizeof(tcptrail_record));
             if (is_given_up(bytes)) break;
+            ++next_;
             return Record{bytes, map.translations};
         }
     }
     return std::nullopt;
 }
 
+// Where the earlier reader of the same run was further than the words say, these were written over.
 void Overflow::seek(uint64_t position) {
-    if (position >= released_ && position <= taken()) next_ = end_ = position;
+    if (position > taken())
+        released_ = next_ = end_ = position;
+    else if (position >= released_)
+        next_ = end_ = position;
 }
 
 void Overflow::remove(uint64_t place) const {
     for (const Map& map : maps_)
         for (int tries = 0; tries < most_tries; ++tries) {
             if (bpf_map_delete_elem(map.fd.get(), &place) == 0) return;
-            if (errno == ENOENT) break;  // else its bucket is busy
+            // Else its bucket is busy.
+            if (errno != EBUSY && errno != EAGAIN && errno != EDEADLK && errno != ETIMEDOUT) break;
         }
 }
 
 // Deleted first: whoever is killed in between deletes them again.
 void Overflow::release(uint64_t position) {
     if (position <= released_) return;
-    for (uint64_t place = released_; place < position; ++place)
+    for (uint64_t place = std::max(released_, position - std::min(position, most_)); place < position;
+         ++place)
         remove(place);
     released_ = position;
     store(control_->overflow_released, position);
+}
+
+void Overflow::forget_old_maps() {
+    if (maps_.size() > 1) maps_.erase(maps_.begin(), maps_.end() - 1);
 }
 
 }  // namespace tcptrail::capture

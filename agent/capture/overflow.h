@@ -25,7 +25,7 @@ public:
     explicit Overflow(tcptrail_control& control);
 
     // A map in which records lie: the programs', and those of programs before them that have another layout.
-    // Adding one anew is no error.
+    // Adding one anew is no error. The last one is the programs'.
     Result<> add(Fd map, std::optional<RecordTranslations> translations);
 
     // Whether all places that were taken so far are finished, and some are not read. The next ones are then
@@ -37,6 +37,8 @@ public:
         const std::optional<RecordTranslations>& translations;
     };
     std::optional<Record> next();
+    // Why the last next() could not read what there is (errno); 0: it could.
+    int error() const { return error_; }
 
     // Behind the place that was read last.
     uint64_t position() const { return next_; }
@@ -44,6 +46,9 @@ public:
     void seek(uint64_t position);
     // Makes room up to `position`, one that was read.
     void release(uint64_t position);
+
+    // When all is released: what other programs have left is empty.
+    void forget_old_maps();
 
     // Taken and not released: read or not.
     uint64_t used() const;
@@ -59,6 +64,8 @@ private:
     uint64_t taken() const;
     bool is_plausible() const;
     void mend();
+    void move(uint64_t from, uint64_t to);
+    bool is_out_of_step(uint64_t finished, uint64_t taken);
     void remove(uint64_t place) const;
 
     tcptrail_control* control_;
@@ -68,6 +75,9 @@ private:
     uint64_t released_;
     uint64_t next_;
     uint64_t end_;  // of what may be read
+    int error_ = 0;
+    // How many places were taken and finished when that changed last while they were not as many.
+    uint64_t waiting_taken_ = 0, waiting_finished_ = 0, waiting_since_ns_ = 0;
 };
 
 }  // namespace tcptrail::capture

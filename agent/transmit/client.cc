@@ -23,7 +23,9 @@ constexpr Property common_defaults[] = {
     {"reconnect.backoff.ms", "100"},
     {"reconnect.backoff.max.ms", "10000"},
     // As all other requests. By default 10 s, and where the way takes as long there is never a connection.
+    // With TLS and SASL it takes several round trips.
     {"api.version.request.timeout.ms", "60000"},
+    {"socket.connection.setup.timeout.ms", "120000"},
 };
 
 constexpr Property producer_defaults[] = {

@@ -27,9 +27,7 @@ struct tcptrail_control {
     char run_id[TCPTRAIL_RUN_ID_LEN]; /* a UUID */
     /*
      * Places in the map `overflow`, which is its key: they only grow. Taken by the programs; of these
-     * finished: filled, or left empty for good; given up by the agent. While the last one is behind the
-     * first, all records go there and none to the ring, so that the records of a connection stay in their
-     * order.
+     * finished: filled, or left empty for good; given up by the agent.
      */
     __u64 overflow_taken;
     __u64 overflow_finished;

@@ -60,6 +60,7 @@ enum tcptrail_birth_flag {
     TCPTRAIL_BIRTH_ENDED_BY_OTHER = 1 << 7, /* tcptrail_details has who */
     TCPTRAIL_BIRTH_HAS_DETAILS = 1 << 8,
     TCPTRAIL_BIRTH_DETAILS_LOST = 1 << 9, /* or not all of them: there was no room, or agents changed */
+    TCPTRAIL_BIRTH_TOLD_BEYOND = 1 << 10, /* the record that it was established is, or was, beyond the ring */
 };
 
 /* Bits of tcptrail_record.flags. */

@@ -97,7 +97,8 @@ static __always_inline bool emit_is_told(__u64 cookie) {
 #define EMIT_TAKE (1u << 31)
 
 enum emit_result {
-    EMIT_DONE, /* also: somebody else has told it */
+    EMIT_DONE,        /* also: somebody else has told it */
+    EMIT_DONE_BEYOND, /* the same, beyond the ring */
     EMIT_NO_ROOM,
     EMIT_TOO_LONG, /* for the short form */
 };
@@ -157,21 +158,28 @@ static __noinline int emit_over(const struct sock* sk, const struct tcp_sock* tp
     if (!record) return EMIT_NO_ROOM;
     emit_fill(record, sk, tp, birth, flags & ~EMIT_TAKE, now);
     emit_to_overflow(record, emit_is_mine((__u64)sk, birth, flags));
-    return EMIT_DONE;
+    return EMIT_DONE_BEYOND;
 }
 
-/* Tells of a socket, in as few bytes as that takes. */
+/* To the ring, in as few bytes as that takes. */
+static __always_inline int emit_in_ring(const struct sock* sk, const struct tcp_sock* tp,
+                                        const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
+    int result = emit_lean(sk, tp, birth, flags, now);
+
+    return result == EMIT_TOO_LONG ? emit_long(sk, tp, birth, flags, now) : result;
+}
+
+/* Tells of a socket. Rather out of order than not at all. */
 static __always_inline int emit_socket(const struct sock* sk, const struct tcp_sock* tp,
                                        const struct tcptrail_birth* birth, __u32 flags, __u64 now) {
+    bool beyond = overflow_comes_first(birth);
     int result = EMIT_NO_ROOM;
 
     flags |= read_socket_flags(sk, tp);
     if (birth->told_ns) flags |= TCPTRAIL_RECORD_TOLD_BEFORE;
-    if (!overflow_is_in_use()) {
-        result = emit_lean(sk, tp, birth, flags, now);
-        if (result == EMIT_TOO_LONG) result = emit_long(sk, tp, birth, flags, now);
-    }
-    return result == EMIT_NO_ROOM ? emit_over(sk, tp, birth, flags, now) : result;
+    if (!beyond) result = emit_in_ring(sk, tp, birth, flags, now);
+    if (result == EMIT_NO_ROOM) result = emit_over(sk, tp, birth, flags, now);
+    return result == EMIT_NO_ROOM && beyond ? emit_in_ring(sk, tp, birth, flags, now) : result;
 }
 
 /* A birth without a socket that could be read. The rest of the record is empty. */
@@ -212,11 +220,16 @@ static __always_inline void emit_end(const struct sock* sk, const struct tcp_soc
 /* A connection that was just established. */
 static __always_inline void emit_opened(const struct sock* sk, const struct tcp_sock* tp,
                                         struct tcptrail_birth* birth, __u64 now) {
+    int result;
+
     if (birth->flags & TCPTRAIL_BIRTH_IGNORED) return;
-    if (emit_socket(sk, tp, birth, TCPTRAIL_RECORD_OPENED, now) == EMIT_NO_ROOM)
+    result = emit_socket(sk, tp, birth, TCPTRAIL_RECORD_OPENED, now);
+    if (result == EMIT_NO_ROOM) {
         count(TCPTRAIL_OPENED_LOST_RING_FULL);
-    else
-        birth->told_ns = now;
+        return;
+    }
+    birth->told_ns = now;
+    if (result == EMIT_DONE_BEYOND) birth->flags |= TCPTRAIL_BIRTH_TOLD_BEYOND;
 }
 
 /* The end of a connection of which no birth is known. */
@@ -262,14 +275,16 @@ static __noinline int emit_birth_over(__u64 key, const struct tcptrail_birth* bi
     if (!record) return EMIT_NO_ROOM;
     emit_fill_birth(record, key, birth, flags & ~EMIT_TAKE, now);
     emit_to_overflow(record, record->birth.cookie == cookie && emit_is_mine(key, birth, flags));
-    return EMIT_DONE;
+    return EMIT_DONE_BEYOND;
 }
 
 static __always_inline int emit_birth(__u64 key, const struct tcptrail_birth* birth, __u32 flags, __u64 now,
                                       __u64 cookie) {
-    int result = overflow_is_in_use() ? EMIT_NO_ROOM : emit_birth_to_ring(key, birth, flags, now, cookie);
+    bool beyond = overflow_comes_first(birth);
+    int result = beyond ? EMIT_NO_ROOM : emit_birth_to_ring(key, birth, flags, now, cookie);
 
-    return result == EMIT_NO_ROOM ? emit_birth_over(key, birth, flags, now, cookie) : result;
+    if (result == EMIT_NO_ROOM) result = emit_birth_over(key, birth, flags, now, cookie);
+    return result == EMIT_NO_ROOM && beyond ? emit_birth_to_ring(key, birth, flags, now, cookie) : result;
 }
 
 /* An attempt that ended within connect(), before a SYN was sent; it never was in the map. */

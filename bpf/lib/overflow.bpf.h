@@ -11,18 +11,24 @@
 /* Not on the stack, which is short. */
 const struct tcptrail_record overflow_no_record = {};
 
-/* Places that are in use. */
-static __always_inline __u64 overflow_used(void) {
-    return *(volatile __u64*)&control.overflow_taken - *(volatile __u64*)&control.overflow_released;
+/* Places that are in use. Less than none: the agent gave some up between the two looks. */
+static __always_inline __s64 overflow_used(void) {
+    return (__s64)(*(volatile __u64*)&control.overflow_taken - *(volatile __u64*)&control.overflow_released);
 }
 
-/* All records go there until the agent has read it to its end: who was told first is read first. */
-static __always_inline bool overflow_is_in_use(void) {
-    return overflow_used() != 0;
+/*
+ * The ring is read first. What was told of a connection before, and may be beyond the ring still, must be
+ * read before what is told now: that goes there, too.
+ */
+static __always_inline bool overflow_comes_first(const struct tcptrail_birth* birth) {
+    return birth->flags & TCPTRAIL_BIRTH_TOLD_BEYOND && overflow_used() > 0;
 }
 
+/* The agent finds all that was written before. Without a use of its result the addition is no barrier. */
 static __always_inline void overflow_finish(void) {
-    __sync_fetch_and_add(&control.overflow_finished, 1);
+    __u64 before = __sync_fetch_and_add(&control.overflow_finished, 1);
+
+    barrier_var(before);
 }
 
 /* An empty record, to be filled and then finished. NULL: there is no room. */
@@ -30,7 +36,7 @@ static __always_inline struct tcptrail_record* overflow_take(void) {
     struct tcptrail_record* record = NULL;
     __u64 place;
 
-    if (overflow_used() >= config.overflow_records) return NULL;
+    if (overflow_used() >= (__s64)config.overflow_records) return NULL;
     place = __sync_fetch_and_add(&control.overflow_taken, 1);
     if (!bpf_map_update_elem(&overflow, &place, &overflow_no_record, BPF_NOEXIST))
         record = bpf_map_lookup_elem(&overflow, &place);

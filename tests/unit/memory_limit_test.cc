@@ -98,10 +98,10 @@ TEST_CASE("memory limit: what does not fit becomes smaller, and is said") {
 
     const std::string told = fit_into_memory(options, 48 << 20);
     CHECK(told ==
-          "sized for the 48 MiB of memory that the cgroup has: capture.ring_bytes 2 MiB instead of 8 MiB, "
+          "sized for the 48 MiB of memory that the cgroup has: capture.ring_bytes 4 MiB instead of 8 MiB, "
           "capture.overflow_records 5957 instead of 131072, capture.max_connections 46260 instead of 524288; "
           "below 80 MiB the kernel may kill the process");
-    CHECK(options.ring_bytes == 2 << 20);
+    CHECK(options.ring_bytes == 4 << 20);
     CHECK(options.overflow_records == 5957);
     CHECK(options.max_connections == 46260);
     CHECK(fit_into_memory(options, 48 << 20).empty());
