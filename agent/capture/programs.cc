@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <linux/capability.h>
 #include <sys/capability.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -201,6 +202,15 @@ uint32_t Programs::generation() const {
     return object_->rodata->config.generation;
 }
 
+// libbpf 1.1 maps the control map of the agent before, where that is reused; 1.5 (Debian 13) maps only what
+// it has made itself, and what we wrote would reach nobody.
+Result<> Programs::map_control() {
+    if (mmap(object_->data_control, sizeof *object_->data_control, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_FIXED, bpf_map__fd(object_->maps.data_control), 0) == MAP_FAILED)
+        return fail_errno("cannot map the control map of the programs", errno);
+    return {};
+}
+
 // A kernel that refuses a program which is not required costs what that one tells, not everything.
 Result<> Programs::load_what_fits(const Options& options, const KernelTypes& types) {
     std::map<std::string, std::string> refusals;  // why, by program
@@ -212,7 +222,7 @@ Result<> Programs::load_what_fits(const Options& options, const KernelTypes& typ
         choose(options, types, refusals);
         libbpf_words().clear();
         const int error = tcptrail_bpf__load(object_.get());
-        if (!error) return {};
+        if (!error) return map_control();
         // The maps of the attempt before go some time after it.
         if (error == -ENOMEM && ++waits <= most_waits) {
             std::this_thread::sleep_for(std::chrono::milliseconds(100));

@@ -106,6 +106,7 @@ private:
 
     Programs() = default;
     Result<> load_what_fits(const Options& options, const KernelTypes& types);
+    Result<> map_control();
     Result<> open(const Options& options);
     Result<> find_maps_of_agent();
     int borrowed(Fd AgentMaps::* map) const;
