@@ -114,7 +114,9 @@ std::vector<uint32_t> Pins::generations() const {
 }
 
 bool Pins::has_link(uint32_t generation, const std::string& name) const {
-    return access(at(link_name(generation, name)).c_str(), F_OK) == 0;
+    // Not access(), which asks for the real user, and forgets its capabilities: /sys/fs/bpf may be root's
+    // alone.
+    return inode_of(link_name(generation, name)) != 0;
 }
 
 Fd Pins::control() const {
