@@ -17,7 +17,21 @@
 #include "bpf/kernel.bpf.h"
 
 /*
- * Births of the connections that are open now, by the address of their struct sock.
+ * Births of the connections that are open now, each in the one place that the address of its struct sock
+ * says, or where that is taken in `connections`. Inserted: hooks/state. Deleted, and read: as `connections`,
+ * by lib/store. Size: a power of two, set before load, a 64th of capture.max_connections. The user side
+ * looks into it for what the sweep and the walks go over.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 8192);
+    __type(key, __u32);
+    __type(value, struct tcptrail_slot);
+} slots SEC(".maps");
+
+/*
+ * Births of the connections that are open now, by the address of their struct sock: those that have no slot.
  * Inserted: hooks/state (SYN_SENT, SYN_RECV of a child), hooks/scan (open before the capture).
  * Deleted: lib/emit at the end; hooks/sweep when the socket is gone though no end was seen.
  * Read: all hooks. Full: the connection is told all the same, as BIRTH_MISSED, and counted.

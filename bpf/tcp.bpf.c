@@ -140,7 +140,7 @@ int walk_tasks(struct bpf_iter__task* ctx) {
     return walk_task(ctx);
 }
 
-/* Where iterators over maps are refused: run by the agent for each key, attached to nothing. */
+/* Over slots, and where iterators over maps are refused: run by the agent for each key, not attached. */
 SEC("raw_tp")
 int sweep_by_key(void* ctx) {
     return sweep_key();

@@ -53,6 +53,8 @@ Version find_maps(int program, const MapModels& models, AgentMaps& found) {
         has_names |= has_name_of(*like, models.connections);
         if (is_like(*like, models.connections))
             found.connections = std::move(map);
+        else if (is_like(*like, models.slots))
+            found.slots = std::move(map);
         else if (is_like(*like, models.details))
             found.details = std::move(map);
         // Its size has the version of the layout (bpf/maps.bpf.h).
@@ -60,7 +62,8 @@ Version find_maps(int program, const MapModels& models, AgentMaps& found) {
                  like->max_entries == bpf_map__max_entries(models.listeners))
             found.listeners = std::move(map);
     }
-    if (found.connections.valid() && found.details.valid() && found.listeners.valid()) return Version::ours;
+    if (found.connections.valid() && found.slots.valid() && found.details.valid() && found.listeners.valid())
+        return Version::ours;
     return has_names ? Version::other : Version::none;
 }
 

@@ -11,12 +11,12 @@ struct bpf_map;
 namespace tcptrail::capture {
 
 struct AgentMaps {
-    Fd connections, details, listeners;
+    Fd connections, slots, details, listeners;
 };
 
 // Maps, not loaded yet, of the same names, types and sizes as those that are looked for.
 struct MapModels {
-    const bpf_map *connections, *details, *listeners;
+    const bpf_map *connections, *slots, *details, *listeners;
 };
 
 // The maps of the programs that trace this host for another process; of several, those that were loaded

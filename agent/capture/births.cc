@@ -19,12 +19,12 @@ namespace {
 // More than any bucket of the kernel's hash is going to hold.
 constexpr uint32_t entries_at_once = 4096;
 
-// Every entry of a map keyed by a socket's address, as ours would be. Deletions meanwhile end no walk.
-template <class Value>
+// Every entry of a map, as ours would be. Deletions meanwhile end no walk.
+template <class Key, class Value>
 Result<> for_each(int map, const Translation& translation,
-                  const std::function<void(uint64_t, const Value&)>& visit) {
+                  const std::function<void(Key, const Value&)>& visit) {
     if (translation.to_bytes() != sizeof(Value)) return fail("a layout that is not ours");
-    std::vector<uint64_t> keys(entries_at_once);
+    std::vector<Key> keys(entries_at_once);
     std::vector<std::byte> values(entries_at_once * translation.from_bytes());
     uint32_t place = 0;
     for (bool first = true;; first = false) {
@@ -45,18 +45,18 @@ Result<> for_each(int map, const Translation& translation,
 
 template <class Value>
 Result<> add_missing(int from, int to, const Translation& translation) {
-    return for_each<Value>(from, translation, [&](uint64_t key, const Value& value) {
+    return for_each<uint64_t, Value>(from, translation, [&](uint64_t key, const Value& value) {
         (void)bpf_map_update_elem(to, &key, &value, BPF_NOEXIST);
     });
 }
 
 }  // namespace
 
-Result<> take_over_births(int from, int to, const Translation& birth,
+Result<> take_over_births(const OldBirths& from, int to, const Slots& slots,
                           const std::function<void()>& switch_over) {
     // A child has no cookie in the first microseconds of its life; nobody could tell it from another by then.
     const auto copy = [&](uint64_t key, tcptrail_birth value) {
-        if (!value.cookie) return;
+        if (!value.cookie || slots.has(key)) return;
         value.taken_over = 1;
         if (bpf_map_update_elem(to, &key, &value, BPF_NOEXIST) == 0) return;
         // Whoever has seen more of it is right; where it has ended since, there is nothing to update.
@@ -65,12 +65,21 @@ Result<> take_over_births(int from, int to, const Translation& birth,
             ours.timeline_len < value.timeline_len)
             (void)bpf_map_update_elem(to, &key, &value, BPF_EXIST);
     };
-    auto done = for_each<tcptrail_birth>(from, birth, copy);
+    const auto copy_slot = [&](uint32_t, const tcptrail_slot& slot) {
+        if (slot.key != 0 && slot.key != TCPTRAIL_SLOT_TAKEN) copy(slot.key, slot.birth);
+    };
+    const auto copy_all = [&]() -> Result<> {
+        if (from.slot)
+            if (auto done = for_each<uint32_t, tcptrail_slot>(from.slots, *from.slot, copy_slot); !done)
+                return done;
+        return for_each<uint64_t, tcptrail_birth>(from.connections, from.birth, copy);
+    };
+    auto done = copy_all();
     switch_over();
     if (!done) return done;
     // A run of an old program that had begun takes microseconds, and cannot be preempted long.
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    return for_each<tcptrail_birth>(from, birth, copy);
+    return copy_all();
 }
 
 Result<> take_over_listeners(int from, int to, const Translation& listener) {

@@ -6,6 +6,7 @@
 
 #include "agent/base/error.h"
 #include "agent/capture/iterator.h"
+#include "agent/capture/slots.h"
 
 namespace tcptrail::capture {
 
@@ -14,14 +15,16 @@ namespace tcptrail::capture {
 // answers how many bytes it has written to `element`.
 struct ByKey {
     int program;
-    int map;
     std::span<std::byte> key, value;
     const std::byte* element;
     size_t element_size;
 };
 
-// `name` is for the error; the rest is as in run_iterator().
-Result<> run_by_key(const ByKey& by_key, const char* name, const ElementConsumer& consumer,
-                    const BetweenReads& between = nullptr);
+// `name` is for the error; the rest is as in run_iterator(). False: `between` has ended the walk.
+Result<bool> run_by_key(const ByKey& by_key, int map, const char* name, const ElementConsumer& consumer,
+                        const BetweenReads& between = nullptr);
+// The same for each slot that is filled (bpf/maps.bpf.h).
+Result<bool> run_by_slot(const ByKey& by_key, const Slots& slots, const char* name,
+                         const ElementConsumer& consumer, const BetweenReads& between = nullptr);
 
 }  // namespace tcptrail::capture

@@ -42,6 +42,7 @@ struct Kept {
 constexpr Kept kept[] = {
     {"ring", &Maps::ring, true},
     {"overflow", &Maps::overflow, true},
+    {"slots", &Maps::slots, true},
     {"connections", &Maps::connections, true},
     {"details", &Maps::details, true},
     {"listeners", &Maps::listeners, true},
@@ -304,9 +305,16 @@ Result<> Handover::take_over_maps(tcptrail_bpf& object, const std::function<void
         !taken)
         done = taken;
     if (is_same_map(connections.get(), own_connections)) return done;
-    const auto birth = Translation::make("tcptrail_birth", old_layout_, own_layout_);
-    if (!birth) return std::unexpected(birth.error());
-    auto taken = take_over_births(connections.get(), own_connections, *birth, switch_over);
+    auto birth = Translation::make("tcptrail_birth", old_layout_, own_layout_);
+    if (!birth) return std::unexpected(std::move(birth.error()));
+    const auto own_slots = Slots::open(bpf_map__fd(object.maps.slots));
+    if (!own_slots) return std::unexpected(own_slots.error());
+    const Fd slots = pins_.map(predecessor_, "slots");
+    std::optional<Translation> slot;
+    if (slots.valid() && !is_same_map(slots.get(), bpf_map__fd(object.maps.slots)))
+        if (auto made = Translation::make("tcptrail_slot", old_layout_, own_layout_)) slot = std::move(*made);
+    auto taken = take_over_births({connections.get(), std::move(*birth), slots.get(), std::move(slot)},
+                                  own_connections, *own_slots, switch_over);
     // Those that came meanwhile: of births that were copied the second time.
     if (auto again = take_over_map("details", object.maps.details, "tcptrail_details", take_over_details);
         taken && !again)

@@ -16,8 +16,8 @@ namespace tcptrail::capture {
 
 namespace {
 
-constexpr std::array structures = {"tcptrail_record", "tcptrail_lean", "tcptrail_birth", "tcptrail_details",
-                                   "tcptrail_listener"};
+constexpr std::array structures = {"tcptrail_record", "tcptrail_lean",    "tcptrail_birth",
+                                   "tcptrail_slot",   "tcptrail_details", "tcptrail_listener"};
 
 const btf_type* without_modifiers(const btf& types, uint32_t& id) {
     const btf_type* type = btf__type_by_id(&types, id);

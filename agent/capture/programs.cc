@@ -173,6 +173,9 @@ Result<std::unique_ptr<Programs>> Programs::load(const Options& options, Purpose
     if (!types) return std::unexpected(std::move(types.error()));
     if (auto loaded = programs->load_what_fits(options, *types); !loaded)
         return std::unexpected(std::move(loaded.error()));
+    auto slots = Slots::open(bpf_map__fd(programs->object_->maps.slots));
+    if (!slots) return std::unexpected(std::move(slots.error()));
+    programs->slots_.emplace(std::move(*slots));
     if (auto attached = programs->attach(); !attached) return std::unexpected(std::move(attached.error()));
     programs->reset_reasons_ = std::move(types->reset_reasons);
     if (purpose == Purpose::trace) programs->switch_on(options);
@@ -258,6 +261,9 @@ Result<> Programs::open(const Options& options) {
     const uint32_t overflow = purpose_ == Purpose::trace ? options.overflow_records : 0;
     bpf_map__set_max_entries(object_->maps.overflow, std::max(1u, overflow));
     object_->rodata->config.overflow_records = overflow;
+    const uint32_t slots = std::max(2u, std::bit_floor(options.max_connections / 64));
+    bpf_map__set_max_entries(object_->maps.slots, slots);
+    object_->rodata->config.slot_shift = slot_shift(slots);
     bpf_map__set_max_entries(object_->maps.connections, options.max_connections);
     bpf_map__set_max_entries(object_->maps.details, std::max(1024u, options.max_connections / 8));
     // Woken at each quarter of the ring: early enough to drain it, rarely enough to cost nothing.
@@ -298,7 +304,9 @@ void Programs::choose(const Options& options, const KernelTypes& types,
                                 (plan[i].next_serves && arguments < plan[i].arguments) ||
                                 (plan[i].means == Means::by_key && !is_iterator_refused(plan[i], refusals));
         bpf_program* program = bpf_object__find_program_by_name(object_->obj, plan[i].program);
-        bpf_program__set_autoload(program, status.problem.empty() && !superseded);
+        // Slots are gone over by key also where an iterator does the rest.
+        bpf_program__set_autoload(program,
+                                  status.problem.empty() && (!superseded || plan[i].means == Means::by_key));
         if (!superseded) hooks_.push_back(std::move(status));
     }
 }

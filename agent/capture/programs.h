@@ -16,6 +16,7 @@
 #include "agent/capture/hooks.h"
 #include "agent/capture/iterator.h"
 #include "agent/capture/options.h"
+#include "agent/capture/slots.h"
 #include "bpf/abi/walk.h"
 
 struct tcptrail_bpf;
@@ -117,7 +118,7 @@ private:
     Result<> attach();
     void switch_on(const Options& options);
     bool is_told_by_trampoline(const HookStatus& hook) const;
-    static bool is_by_key(const bpf_program* program);
+    static bool is_loaded(const bpf_program* program);
     void keep_one_means();
     static int attach_trace_event(HookStatus& hook, const bpf_program* program, Link& slot);
     int attach_to_kernel(HookStatus& hook, Link& slot);  // errno, or 0
@@ -133,6 +134,8 @@ private:
     std::set<std::string_view> lost_links_;            // that another program took away, and are not back
     Link scan_, sweep_, walk_tasks_;
     std::vector<Link> walk_connections_, walk_listeners_;  // one for each map that is walked over
+    std::optional<Slots> slots_;                           // once loaded
+    std::optional<Slots> borrowed_slots_;        // of the agent that traces this host, for who only looks
     Result<std::optional<AgentMaps>> borrowed_;  // of the agent that traces this host, for who only looks
     Purpose purpose_ = Purpose::trace;
     std::vector<HookStatus> hooks_;

@@ -52,8 +52,7 @@ Result<> Programs::adopt() {
     return sweep(nullptr);
 }
 
-// Whether it was loaded: then the kernel refuses the iterator that does the same.
-bool Programs::is_by_key(const bpf_program* program) {
+bool Programs::is_loaded(const bpf_program* program) {
     return bpf_program__fd(program) >= 0;
 }
 
@@ -61,13 +60,18 @@ Result<> Programs::sweep(const ElementConsumer& consumer) {
     object_->bss->sweep_writes_open = consumer != nullptr;
     tcptrail_by_key& shared = object_->bss->by_key;
     constexpr const char* name = "sweeping the connections";
-    if (is_by_key(object_->progs.sweep_by_key))
-        return run_by_key(
-            {bpf_program__fd(object_->progs.sweep_by_key), connections_fd(), bytes_of(shared.key),
-             bytes_of(shared.birth), bytes_of(shared.open).data(), sizeof shared.open},
-            name, consumer);
-    if (!sweep_) return {};
-    return run_iterator(sweep_.get(), name, sizeof(tcptrail_open), consumer);
+    const ByKey by_key{bpf_program__fd(object_->progs.sweep_by_key), bytes_of(shared.key),
+                       bytes_of(shared.birth), bytes_of(shared.open).data(), sizeof shared.open};
+    if (is_loaded(object_->progs.sweep_by_key)) {
+        shared.in_slot = 1;
+        if (auto swept = run_by_slot(by_key, *slots_, name, consumer); !swept)
+            return std::unexpected(std::move(swept.error()));
+    }
+    if (sweep_) return run_iterator(sweep_.get(), name, sizeof(tcptrail_open), consumer);
+    if (!is_loaded(object_->progs.sweep_by_key)) return {};
+    shared.in_slot = 0;
+    auto swept = run_by_key(by_key, connections_fd(), name, consumer);
+    return swept ? Result<>() : std::unexpected(std::move(swept.error()));
 }
 
 Result<> Programs::walk_connections(uint64_t untold_ns, const ElementConsumer& consumer,
@@ -75,18 +79,24 @@ Result<> Programs::walk_connections(uint64_t untold_ns, const ElementConsumer& c
     object_->bss->walk_untold_ns = untold_ns;
     tcptrail_by_key& shared = object_->bss->by_key;
     constexpr const char* name = "walking the connections";
+    const ByKey by_key{bpf_program__fd(object_->progs.walk_connections_by_key), bytes_of(shared.key),
+                       bytes_of(shared.birth), bytes_of(shared.record).data(), sizeof shared.record};
+    const bool has_by_key = is_loaded(object_->progs.walk_connections_by_key);
+    // The agent's before ours: it saw the beginnings.
+    shared.in_slot = 1;
+    for (const std::optional<Slots>* slots : {&borrowed_slots_, &slots_})
+        if (has_by_key && *slots)
+            if (auto walked = run_by_slot(by_key, **slots, name, consumer, between); !walked || !*walked)
+                return walked ? Result<>() : std::unexpected(std::move(walked.error()));
     for (const Link& link : walk_connections_)
         if (auto walked = run_iterator(link.get(), name, sizeof(tcptrail_record), consumer, between); !walked)
             return walked;
-    if (!is_by_key(object_->progs.walk_connections_by_key)) return {};
+    if (!walk_connections_.empty() || !has_by_key) return {};
+    shared.in_slot = 0;
     for (const int map : {borrowed(&AgentMaps::connections), connections_fd()})
         if (map >= 0)
-            if (auto walked = run_by_key(
-                    {bpf_program__fd(object_->progs.walk_connections_by_key), map, bytes_of(shared.key),
-                     bytes_of(shared.birth), bytes_of(shared.record).data(), sizeof shared.record},
-                    name, consumer, between);
-                !walked)
-                return walked;
+            if (auto walked = run_by_key(by_key, map, name, consumer, between); !walked || !*walked)
+                return walked ? Result<>() : std::unexpected(std::move(walked.error()));
     return {};
 }
 
@@ -96,16 +106,16 @@ Result<> Programs::walk_listeners(const ElementConsumer& consumer) {
     for (const Link& link : walk_listeners_)
         if (auto walked = run_iterator(link.get(), name, sizeof(tcptrail_listener_record), consumer); !walked)
             return walked;
-    if (!is_by_key(object_->progs.walk_listeners_by_key)) return {};
+    if (!walk_listeners_.empty() || !is_loaded(object_->progs.walk_listeners_by_key)) return {};
     for (const int map : {borrowed(&AgentMaps::listeners), bpf_map__fd(object_->maps.listeners)})
         if (map >= 0)
             if (auto walked =
-                    run_by_key({bpf_program__fd(object_->progs.walk_listeners_by_key), map,
-                                bytes_of(shared.key), bytes_of(shared.listener),
-                                bytes_of(shared.listener_record).data(), sizeof shared.listener_record},
-                               name, consumer);
+                    run_by_key({bpf_program__fd(object_->progs.walk_listeners_by_key), bytes_of(shared.key),
+                                bytes_of(shared.listener), bytes_of(shared.listener_record).data(),
+                                sizeof shared.listener_record},
+                               map, name, consumer);
                 !walked)
-                return walked;
+                return std::unexpected(std::move(walked.error()));
     return {};
 }
 
@@ -128,8 +138,7 @@ int Programs::borrowed(Fd AgentMaps::* map) const {
 // Before the programs are loaded, which look up details in that map then.
 Result<> Programs::find_maps_of_agent() {
     const auto& maps = object_->maps;
-    borrowed_ = find_agent_maps(
-        {.connections = maps.connections, .details = maps.details, .listeners = maps.listeners});
+    borrowed_ = find_agent_maps({maps.connections, maps.slots, maps.details, maps.listeners});
     if (!borrowed_ || !*borrowed_) return {};
     if (const int error = bpf_map__reuse_fd(maps.details, (*borrowed_)->details.get()))
         return fail_errno("the agent's map of details", -error);
@@ -138,7 +147,11 @@ Result<> Programs::find_maps_of_agent() {
 
 Result<> Programs::borrow_maps_of_agent() {
     if (!borrowed_) return std::unexpected(borrowed_.error());
-    if (!*borrowed_ || is_by_key(object_->progs.walk_connections_by_key)) return {};
+    if (!*borrowed_) return {};
+    auto slots = Slots::open((*borrowed_)->slots.get());
+    if (!slots) return std::unexpected(std::move(slots.error()));
+    borrowed_slots_.emplace(std::move(*slots));
+    if (walk_connections_.empty()) return {};  // they are walked key by key
     Link connections, listeners;
     const AgentMaps& maps = **borrowed_;
     if (const int error =

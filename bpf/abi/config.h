@@ -11,6 +11,7 @@ struct tcptrail_config {
     __u32 include_self; /* also tell the agent's own connections */
     __u32 tell_opened;  /* also tell of a connection when it is established */
     __u32 generation;   /* of these programs: see abi/control.h */
+    __u32 slot_shift;   /* the map `slots` has 1 << (32 - slot_shift) of them */
     __u32 overflow_records; /* the size of the map `overflow`; 0: what the ring has no room for is lost */
 };
 

@@ -136,6 +136,20 @@ struct tcptrail_birth {
     __u8 remote_rest[12];
 };
 
+/* A birth in the map `slots`, and whose it is. */
+struct tcptrail_slot {
+    __u64 key; /* the address of the struct sock; 0: free; TCPTRAIL_SLOT_TAKEN: not filled yet */
+    struct tcptrail_birth birth;
+};
+
+#define TCPTRAIL_SLOT_TAKEN 1
+
+/*
+ * In which slot: the upper bits of the lower half of its key times this, 2^32 divided by the golden ratio
+ * (Knuth, The Art of Computer Programming, volume 3, 6.4).
+ */
+#define TCPTRAIL_SLOT_FACTOR 0x9e3779b1u
+
 /* What few connections have: the value of the map `details`, whose key is the birth's. 56 bytes fit 128. */
 struct tcptrail_details {
     __u64 retransmit_first_ns;
@@ -217,6 +231,7 @@ struct tcptrail_record {
 TCPTRAIL_ASSERT_SIZE(tcptrail_actor, 24);
 TCPTRAIL_ASSERT_SIZE(tcptrail_owner, 40);
 TCPTRAIL_ASSERT_SIZE(tcptrail_birth, 192);
+TCPTRAIL_ASSERT_SIZE(tcptrail_slot, 200);
 TCPTRAIL_ASSERT_SIZE(tcptrail_details, 56);
 TCPTRAIL_ASSERT_SIZE(tcptrail_socket, 112);
 TCPTRAIL_ASSERT_SIZE(tcptrail_trouble, 72);

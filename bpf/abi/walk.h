@@ -31,11 +31,12 @@ struct tcptrail_task_netns {
 };
 
 /*
- * Where the kernel refuses iterators over maps: the user side writes a key and, to walk, its value, runs the
- * program once, which answers how many bytes it has written to the member of its kind.
+ * Over slots, and where the kernel refuses iterators over maps: the user side writes a key and, to walk, its
+ * value, runs the program once, which answers how many bytes it has written to the member of its kind.
  */
 struct tcptrail_by_key {
     __u64 key;
+    __u64 in_slot; /* 1: the birth is in its slot; 0: in the map `connections` */
     struct tcptrail_birth birth;
     struct tcptrail_listener listener;
     struct tcptrail_record record;

@@ -64,6 +64,7 @@ static __always_inline void scan_connection(struct sock* sk, const struct tcp_so
     birth.role = birth.state != TCP_SYN_SENT && bpf_map_lookup_elem(&listen_ports, &port)
                      ? TCPTRAIL_ROLE_SERVER
                      : TCPTRAIL_ROLE_CLIENT;
+    if (store_get(key)) return;
     error = bpf_map_update_elem(&connections, &key, &birth, BPF_NOEXIST);
     if (error) {
         if (error != -EEXIST) count(TCPTRAIL_BIRTHS_NOT_STORED);

@@ -20,7 +20,7 @@
  * this very birth, which the programs of another generation have stored: see emit_note_end(). True: it is.
  */
 static __always_inline bool state_clear_stale(__u64 key, const struct tcptrail_birth* birth, __u64 now) {
-    struct tcptrail_birth* stale = bpf_map_lookup_elem(&connections, &key);
+    struct tcptrail_birth* stale = store_get(key);
 
     if (!stale) return false;
     if (stale->cookie == birth->cookie && stale->state == birth->state &&
@@ -32,11 +32,11 @@ static __always_inline bool state_clear_stale(__u64 key, const struct tcptrail_b
 
 static __always_inline void state_insert(__u64 key, const struct tcptrail_birth* birth, __u32 counter,
                                          __u64 now) {
-    long error = bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
+    long error = store_insert(key, birth);
 
     if (error == -EEXIST) {
         if (state_clear_stale(key, birth, now)) return;
-        error = bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
+        error = store_insert(key, birth);
     }
     count(error ? TCPTRAIL_BIRTHS_NOT_STORED : counter);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * iter/bpf_map_elem over `connections`, run by the agent from time to time (key by key, where that is
- * refused): finds the births whose socket is gone though no hook saw the end, and tells them as END_MISSED.
- * Those that are open it writes into the iterator's file, if that is wanted.
+ * refused, and over `slots`): finds the births whose socket is gone though no hook saw the end, and tells
+ * them as END_MISSED. Those that are open it writes into the iterator's file, if that is wanted.
  *
  * The memory behind a key stays a struct sock or becomes something else: it is read with
  * bpf_probe_read_kernel(), and believed only while it carries the cookie of the birth.
@@ -59,7 +59,7 @@ static __always_inline bool sweep_is_gone(__u64 key, const struct tcptrail_birth
     const struct tcptrail_birth* again;
 
     if (!sweep_seems_gone(key, birth, born, now)) return false;
-    again = bpf_map_lookup_elem(&connections, &key);
+    again = store_again(key, birth);
     return again && sweep_cookie(again) == born && sweep_seems_gone(key, again, born, now);
 }
 
@@ -87,9 +87,18 @@ static __always_inline int sweep_element(const struct bpf_iter__bpf_map_elem* ct
     return 0;
 }
 
+/* Where the agent says that it is. */
+static __always_inline struct tcptrail_birth* sweep_stored(__u64 key) {
+    struct tcptrail_slot* slot;
+
+    if (!by_key.in_slot) return bpf_map_lookup_elem(&connections, &key);
+    slot = store_slot(key);
+    return slot && slot->key == key ? &slot->birth : NULL;
+}
+
 static __always_inline int sweep_key(void) {
     __u64 key = by_key.key;
-    struct tcptrail_birth* birth = bpf_map_lookup_elem(&connections, &key);
+    struct tcptrail_birth* birth = sweep_stored(key);
 
     if (!birth || !sweep_birth(key, birth) || !sweep_writes_open) return 0;
     sweep_fill_open(&by_key.open, birth);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * iter/bpf_map_elem over `connections` and over `listeners` (key by key, where that is refused), iter/task:
+ * iter/bpf_map_elem over `connections` and over `listeners` (key by key, where that is refused, and over
+ * `slots`), iter/task:
  * what is open now, for `list`, for PROGRESS events and for reports. What a walk finds it writes into the
  * iterator's own file, which the agent reads as fast as it can use it: a walk never takes room from the ring.
  *
@@ -96,7 +97,7 @@ static __always_inline int walk_connection_key(void) {
     if (!record) return 0;
     __builtin_memcpy(&by_key.record, record, sizeof(*record));
     if (!walk_untold_ns) return sizeof(*record);
-    birth = bpf_map_lookup_elem(&connections, &key);
+    birth = sweep_stored(key);
     if (birth && birth->cookie == record->birth.cookie) birth->told_ns = now;
     return sizeof(*record);
 }

@@ -13,11 +13,60 @@ static __always_inline void count(__u32 counter) {
         __sync_fetch_and_add(value, 1); /* atomic: a softirq's hook may interrupt another's on this CPU */
 }
 
-/* True: nobody else did. `birth` is in the map, and may be another's afterwards. */
+/* The only slot in which the birth of this socket may be. */
+static __always_inline struct tcptrail_slot* store_slot(__u64 key) {
+    __u32 place = key;
+
+    /* The verifier multiplies no address. The half of one that was moved is a number. */
+    asm volatile("%0 = %0" : "+w"(place));
+    place = place * TCPTRAIL_SLOT_FACTOR >> config.slot_shift;
+    return bpf_map_lookup_elem(&slots, &place);
+}
+
+/* The birth that is found first: in a slot is the newer one, where the end of an older one was not seen. */
+static __always_inline struct tcptrail_birth* store_get(__u64 key) {
+    struct tcptrail_slot* slot = store_slot(key);
+
+    return slot && slot->key == key ? &slot->birth : bpf_map_lookup_elem(&connections, &key);
+}
+
+/* 0, or as bpf_map_update_elem() with BPF_NOEXIST. */
+static __always_inline long store_insert(__u64 key, const struct tcptrail_birth* birth) {
+    struct tcptrail_slot* slot = store_slot(key);
+
+    if (slot && slot->key == key) return -EEXIST;
+    if (!slot || slot->key || __sync_val_compare_and_swap(&slot->key, 0, TCPTRAIL_SLOT_TAKEN))
+        return bpf_map_update_elem(&connections, &key, birth, BPF_NOEXIST);
+    slot->birth = *birth;
+    __sync_lock_test_and_set(&slot->key, key); /* a barrier, too: who finds the key finds the birth */
+    return 0;
+}
+
+/* Whether this birth, which was found under that key, is in its slot. */
+static __always_inline bool store_is_in_slot(const struct tcptrail_slot* slot,
+                                             const struct tcptrail_birth* birth) {
+    return slot && &slot->birth == birth;
+}
+
+/* What is now where this birth was found. NULL: nothing, or of another socket. */
+static __always_inline const struct tcptrail_birth* store_again(__u64 key,
+                                                                const struct tcptrail_birth* birth) {
+    const struct tcptrail_slot* slot = store_slot(key);
+
+    if (!store_is_in_slot(slot, birth)) return bpf_map_lookup_elem(&connections, &key);
+    return slot->key == key ? &slot->birth : NULL;
+}
+
+/* True: nobody else did. `birth` is in the map or in a slot, and may be another's afterwards. */
 static __always_inline bool store_remove(__u64 key, const struct tcptrail_birth* birth) {
     bool has_details = birth->flags & TCPTRAIL_BIRTH_HAS_DETAILS;
+    struct tcptrail_slot* slot = store_slot(key);
 
-    if (bpf_map_delete_elem(&connections, &key)) return false;
+    if (store_is_in_slot(slot, birth)) {
+        if (__sync_val_compare_and_swap(&slot->key, key, 0) != key) return false;
+    } else if (bpf_map_delete_elem(&connections, &key)) {
+        return false;
+    }
     if (has_details) bpf_map_delete_elem(&details, &key);
     return true;
 }
@@ -29,7 +78,7 @@ static __always_inline bool store_is_stale(const struct sock* sk, const struct t
 
 static __always_inline struct tcptrail_birth* store_find(const struct sock* sk) {
     __u64 key = (__u64)sk;
-    struct tcptrail_birth* birth = bpf_map_lookup_elem(&connections, &key);
+    struct tcptrail_birth* birth = store_get(key);
 
     if (!birth || !store_is_stale(sk, birth)) return birth;
     if (store_remove(key, birth)) count(TCPTRAIL_BIRTHS_DROPPED);
@@ -70,7 +119,7 @@ static __always_inline __u64 store_last_ns(const struct tcptrail_birth* birth) {
     return birth->opened_ns + (n ? birth->timeline[(n - 1) & (TCPTRAIL_TIMELINE_LEN - 1)] >> 4 : 0);
 }
 
-/* The second and all further states but CLOSE. `birth` may be on the stack or in the map. */
+/* The second and all further states but CLOSE. `birth` may be on the stack or stored. */
 static __always_inline void store_state(struct tcptrail_birth* birth, __u8 state, __u64 now) {
     __u64 last = store_last_ns(birth);
     __u32 n = birth->timeline_len;

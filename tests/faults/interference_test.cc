@@ -19,6 +19,7 @@
 #include "tests/faults/audit.h"
 #include "tests/faults/broker.h"
 #include "tests/faults/foreign_call.h"
+#include "tests/faults/own_connections.h"
 #include "tests/faults/pins.h"
 
 using namespace tests;
@@ -145,6 +146,31 @@ TEST_CASE("fault 17: another program writes to the control map", "[faults][root]
     require_stops(next);
     CHECK(gaps_of(setting).empty());
     CHECK(detach(pinned.bpffs).status == 0);
+}
+
+// The ends are found by the sweep, in slots (8,192 of them, or 16) and beyond.
+TEST_CASE("fault 17: connections end while the programs are switched off", "[faults][root]") {
+    constexpr uint64_t count = 100;
+    for (const char* remembered : {"524288", "1024"}) {
+        const Pinned pinned;
+        Process agent(pinned.command(
+            {std::string("capture.max_connections=") + remembered, "capture.sweep_interval_secs=1"}));
+        REQUIRE(is_tracing(agent));
+        OwnConnections own(count);
+        agent.signal(SIGSTOP);
+        write_control(pinned.bpffs, [](tcptrail_control& control) { control.generation = 999; });
+        own.close();
+        agent.signal(SIGCONT);
+        require_delivered(pinned.setting, 2 * count);
+        std::this_thread::sleep_for(seconds(2));
+        require_stops(agent);
+        const Told told = told_at(own.port(), pinned.setting);
+        CHECK(told.ends == 2 * count);
+        CHECK(told.ids.size() == 2 * count);
+        CHECK(told.without_end == 2 * count);
+        CHECK(told.without_beginning == 0);
+        CHECK(detach(pinned.bpffs).status == 0);
+    }
 }
 
 TEST_CASE("fault 17: another program writes over the places beyond the ring", "[faults][root]") {

@@ -331,6 +331,42 @@ TEST_CASE("case 41: a connection that lasts is told of while it does", "[kernel]
     });
 }
 
+// Of these two slots have room for two at most.
+TEST_CASE("case 41: connections that have no slot are told of, too", "[kernel]") {
+    scenario([] {
+        constexpr int count = 10;
+        Netns net;
+        std::vector<std::string> arguments = only(net);
+        arguments.insert(arguments.end(), {"--set", "connections.progress_interval_secs=1", "--set",
+                                           "capture.max_connections=128"});
+        Observer observer(arguments);
+        Actor server(net, "many-server");
+        Actor client(net, "many-client");
+        std::vector<Connection> open;
+        for (int i = 0; i < count; ++i)
+            open.push_back(establish(client, server, loopback(AF_INET)));
+        sleep_ms(2500);
+        for (const Connection& c : open) {
+            close_socket(client, c.client_fd);
+            close_after_peer(server, c.server_fd);
+        }
+        const Summary summary = observer.stop(SIGINT);
+        CHECK(summary.seen == summary.told + summary.lost);
+        const std::vector<Event> ends = events_of(observer, "EVENT_KIND_CLOSED");
+        refuse_blind_spot(ends);
+        std::set<std::string> meanwhile;
+        for (const Event& event : events_of(observer, "EVENT_KIND_PROGRESS"))
+            meanwhile.insert(event.text("connection_id"));
+        CHECK(meanwhile.size() == 2 * count);
+        CHECK(ends.size() == 2 * count);
+        for (const Event& end : ends) {
+            CHECK(meanwhile.contains(end.text("connection_id")));
+            CHECK(end.text("process.name").starts_with("many-"));
+            CHECK(end.partial.empty());
+        }
+    });
+}
+
 TEST_CASE("case 32: the agent restarts while a connection is open", "[kernel]") {
     scenario([] {
         Netns net;
