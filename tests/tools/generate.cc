@@ -44,7 +44,10 @@ struct Options {
     uint16_t port = 0;
     std::string netns = "own";
     bool server_first = false;
+    bool time_connect = false;
 };
+
+using Clock = std::chrono::steady_clock;
 
 [[noreturn]] void fail(const std::string& what) {
     throw std::system_error(errno, std::generic_category(), what);
@@ -141,10 +144,14 @@ void reset_on_close(const Socket& socket) {
     if (setsockopt(socket.fd(), SOL_SOCKET, SO_LINGER, &now, sizeof now) != 0) fail("SO_LINGER");
 }
 
-void one_connection(const Options& options, const Listener& listener, Address destination) {
+// `connect_ns`: where the nanoseconds in connect() go, if anybody wants them.
+void one_connection(const Options& options, const Listener& listener, Address destination,
+                    std::vector<int64_t>* connect_ns) {
     Socket client(::socket(options.family == 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0),
                   "socket");
+    const auto before = connect_ns ? Clock::now() : Clock::time_point();
     if (connect(client.fd(), destination.get(), destination.size) != 0) fail("connect");
+    if (connect_ns) connect_ns->push_back((Clock::now() - before) / std::chrono::nanoseconds(1));
     Socket server(accept4(listener.socket.fd(), nullptr, nullptr, SOCK_CLOEXEC), "accept");
     carry(client, server, options.bytes);
     carry(server, client, options.bytes);
@@ -159,6 +166,7 @@ void one_connection(const Options& options, const Listener& listener, Address de
 class Worker {
 public:
     Worker(const Options& options, uint64_t count) : options_(options), count_(count) {
+        if (options.time_connect) connect_ns_.reserve(count);
         // A destination has some 28,000 ports to connect from, each kept 60 s in TIME_WAIT. IPv4 has
         // many loopback addresses for more; IPv6 has one, so there it is many ports.
         if (options.family == 4) {
@@ -171,7 +179,6 @@ public:
     }
 
     void run() {
-        using Clock = std::chrono::steady_clock;
         const auto start = Clock::now();
         const double rate = options_.rate / options_.threads;
         for (uint64_t i = 0; i < count_; i++) {
@@ -193,17 +200,19 @@ public:
     uint64_t errors() const { return errors_; }
     const std::string& first_error() const { return first_error_; }
     uint16_t port() const { return listeners_.front().port; }
+    const std::vector<int64_t>& connect_ns() const { return connect_ns_; }
 
 private:
     void connect_number(uint64_t i) {
+        std::vector<int64_t>* const times = options_.time_connect ? &connect_ns_ : nullptr;
         const auto turn = static_cast<uint32_t>(i % options_.addresses);
         if (options_.family == 4) {
             // 127.0.1.1 and on, 250 to a network: none ends in 0 or 255.
             const uint32_t address = (127u << 24) + ((1 + turn / 250) << 8) + 1 + turn % 250;
-            one_connection(options_, listeners_.front(), ipv4(address, listeners_.front().port));
+            one_connection(options_, listeners_.front(), ipv4(address, listeners_.front().port), times);
         } else {
             const Listener& listener = listeners_[turn];
-            one_connection(options_, listener, ipv6_loopback(listener.port));
+            one_connection(options_, listener, ipv6_loopback(listener.port), times);
         }
     }
 
@@ -213,7 +222,21 @@ private:
     uint64_t made_ = 0;
     uint64_t errors_ = 0;
     std::string first_error_;
+    std::vector<int64_t> connect_ns_;
 };
+
+// ,"connect_ns":{"p50":…,"p99":…,"p999":…}, by rank: of 1000 the 500th, 990th, 999th.
+std::string connect_times(const std::vector<Worker>& workers) {
+    std::vector<int64_t> all;
+    for (const Worker& worker : workers)
+        all.insert(all.end(), worker.connect_ns().begin(), worker.connect_ns().end());
+    if (all.empty()) return "";
+    std::ranges::sort(all);
+    const auto at = [&all](size_t permille) {
+        return std::to_string(all[(all.size() * permille + 999) / 1000 - 1]);
+    };
+    return R"(,"connect_ns":{"p50":)" + at(500) + R"(,"p99":)" + at(990) + R"(,"p999":)" + at(999) + "}";
+}
 
 void enter_new_netns() {
     if (unshare(CLONE_NEWNET) != 0) fail("unshare(CLONE_NEWNET)");
@@ -249,14 +272,14 @@ int generate(const Options& options) {
     }
 
     const tests::Opens before = tests::read_opens();
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     {
         std::vector<std::jthread> threads;
         for (size_t i = 1; i < workers.size(); i++)
             threads.emplace_back([&worker = workers[i]] { worker.run(); });
         workers[0].run();
     }
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    const std::chrono::duration<double> elapsed = Clock::now() - start;
     const tests::Opens after = tests::read_opens();
 
     uint64_t made = 0;
@@ -268,10 +291,10 @@ int generate(const Options& options) {
     }
     std::printf(
         "{\"connections\":%lu,\"errors\":%lu,\"seconds\":%.6f,\"per_second\":%.0f,\"cpu_seconds\":%.6f,"
-        "\"active_opens\":%lu,\"passive_opens\":%lu,\"netns\":%lu,\"port\":%u,\"pid\":%d}\n",
+        "\"active_opens\":%lu,\"passive_opens\":%lu,\"netns\":%lu,\"port\":%u,\"pid\":%d%s}\n",
         made, errors, elapsed.count(), static_cast<double>(made) / elapsed.count(), cpu_seconds(),
         after.active - before.active, after.passive - before.passive, netns_inode(), workers[0].port(),
-        getpid());
+        getpid(), connect_times(workers).c_str());
     return errors == 0 ? 0 : 1;
 }
 
@@ -294,6 +317,7 @@ int main(int argc, char** argv) {
     app.add_option("--netns", options.netns, "new: makes a network namespace of its own, which needs root")
         ->check(CLI::IsMember({"own", "new"}));
     app.add_flag("--server-first", options.server_first, "the server's end closes first");
+    app.add_flag("--time-connect", options.time_connect, "also tell how long connect() takes");
     try {
         app.parse(argc, argv);
         if (options.port != 0 && options.threads > 1) throw CLI::ValidationError("--port", "one thread only");

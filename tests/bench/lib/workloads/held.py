@@ -25,9 +25,12 @@ class Holder:
         if not self.process.stdout.readline():
             raise BenchError("connections could not be held")
 
-    def close(self):
+    def begin_to_close(self):
         """All at once."""
         self.process.stdin.close()
+
+    def close(self):
+        self.begin_to_close()
         self.process.wait()
 
 

@@ -36,19 +36,23 @@ class Scene:
     def __exit__(self, *_):
         self.namespace.__exit__()
 
+    def generator_options(self):
+        return []
+
     def generate(self, cpu, port):
         command = ["taskset", "-c", str(cpu), *self.namespace.enter, f"{BUILD}/tests/tools/generate", "--port", str(port),
-                   "--connections", str(self.connections), "--end", self.kind.end, "--bytes", str(self.kind.bytes)]
+                   "--connections", str(self.connections), "--end", self.kind.end, "--bytes", str(self.kind.bytes),
+                   *self.generator_options()]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def run(self):
         before = self.namespace.opens()
         generators = [self.generate(cpu, FIRST_PORT + i) for i, cpu in enumerate(self.cpus)]
-        said = [json.loads(each.communicate()[0].splitlines()[-1]) for each in generators]
-        if any(each["errors"] for each in said):
+        self.said = [json.loads(each.communicate()[0].splitlines()[-1]) for each in generators]
+        if any(each["errors"] for each in self.said):
             raise BenchError("the generator had errors")
-        made = sum(each["connections"] for each in said)
-        return triples.Run(max(each["seconds"] for each in said), 2 * made, self.namespace.opens() - before)
+        made = sum(each["connections"] for each in self.said)
+        return triples.Run(max(each["seconds"] for each in self.said), 2 * made, self.namespace.opens() - before)
 
 
 def fitting(kind, cpus):
