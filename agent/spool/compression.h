@@ -16,7 +16,7 @@
 namespace tcptrail::spool {
 
 // For batches that are written as they come, and that Kafka may have a moment later.
-inline constexpr int fast_level = 1;
+inline constexpr int fast_level = -3;
 // For those that wait: what is written once may lie there for days.
 inline constexpr int dense_level = 9;
 

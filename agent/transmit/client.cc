@@ -43,6 +43,11 @@ constexpr Property producer_defaults[] = {
     {"topic.metadata.propagation.max.ms", "3000"},
 };
 
+// The level means something else to each codec.
+constexpr Property zstd_defaults[] = {
+    {"compression.level", "1"},
+};
+
 constexpr Property consumer_defaults[] = {
     {"enable.partition.eof", "true"},
     {"fetch.wait.max.ms", "100"},
@@ -113,6 +118,9 @@ Result<ConfPtr> make_conf(const Options& options, Role role) {
         if (auto done = apply(producer_defaults); !done) return std::unexpected(done.error());
     if (role == Role::consumer)
         if (auto done = apply(consumer_defaults); !done) return std::unexpected(done.error());
+    if (role == Role::producer && !options.properties.contains("compression.codec") &&
+        !options.properties.contains("compression.type"))
+        if (auto done = apply(zstd_defaults); !done) return std::unexpected(done.error());
     if (!options.brokers.empty())
         if (auto done = set(conf.get(), "bootstrap.servers", options.brokers, options.brokers); !done)
             return std::unexpected(done.error());

@@ -146,7 +146,7 @@ void zstd_alone(benchmark::State& state) {
     state.counters["bytes"] = static_cast<double>(stored) / static_cast<double>(batches * size);
     ZSTD_freeCCtx(context);
 }
-BENCHMARK(zstd_alone)->Name("floor/zstd")->ArgsProduct({{100, 2000}, {-5, -1, 1, 3}});
+BENCHMARK(zstd_alone)->Name("floor/zstd")->ArgsProduct({{100, 2000}, {-5, -3, -1, 1, 3}});
 
 }  // namespace
 
