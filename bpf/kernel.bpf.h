@@ -104,6 +104,10 @@ struct sock_cgroup_data {
     struct cgroup* cgroup;
 };
 
+typedef struct {
+    atomic_t refs;
+} refcount_t;
+
 struct sock_common {
     __be32 skc_daddr;
     __be32 skc_rcv_saddr;
@@ -117,6 +121,7 @@ struct sock_common {
     struct in6_addr skc_v6_rcv_saddr;
     atomic64_t skc_cookie;
     long unsigned int skc_flags;
+    refcount_t skc_refcnt;
 };
 
 struct socket;

@@ -5,7 +5,7 @@
  * them as END_MISSED. Those that are open it writes into the iterator's file, if that is wanted.
  *
  * The memory behind a key stays a struct sock or becomes something else: it is read with
- * bpf_probe_read_kernel(), and believed only while it carries the cookie of the birth.
+ * bpf_probe_read_kernel(), and believed only while it carries the cookie of the birth and is referred to.
  */
 #ifndef TCPTRAIL_HOOKS_SWEEP_BPF_H
 #define TCPTRAIL_HOOKS_SWEEP_BPF_H
@@ -31,6 +31,7 @@ static __always_inline bool sweep_seems_gone(__u64 key, const struct tcptrail_bi
     __u8 state = BPF_CORE_READ(sk, __sk_common.skc_state);
 
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) return now - birth->reset_ns > SWEEP_ENDING_NS;
+    if (read_is_freed(sk)) return true;
     /* A child takes its cookie at its first change; with Fast Open that can take a while. */
     if (!born) return state == TCP_CLOSE || now - birth->opened_ns > SWEEP_YOUNG_NS;
     if (cookie != born) return true;

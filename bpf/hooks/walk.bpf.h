@@ -27,7 +27,7 @@ static __always_inline enum walk_result walk_copy(struct walk_scratch* scratch, 
 
     if (size > sizeof(scratch->socket)) return WALK_UNREAD;
     if (bpf_probe_read_kernel(scratch->socket, size, (void*)from)) return WALK_UNREAD;
-    if (!cookie || (__u64)sk->__sk_common.skc_cookie.counter != cookie) return WALK_GONE;
+    if (!cookie || (__u64)sk->__sk_common.skc_cookie.counter != cookie || read_is_freed(sk)) return WALK_GONE;
     if ((__u64)BPF_CORE_READ((struct sock*)from, __sk_common.skc_cookie.counter) != cookie) return WALK_GONE;
     return sk->__sk_common.skc_state == TCP_CLOSE ? WALK_GONE : WALK_COPIED;
 }

@@ -16,6 +16,14 @@ static __always_inline bool read_is_tcp(const struct sock* sk) {
     return sk->sk_protocol == IPPROTO_TCP;
 }
 
+/*
+ * A socket that was freed has no references. Most else of it stays as it was until the memory, which may have
+ * gone to another user with the whole slab, is written to; and that may begin with any part.
+ */
+static __always_inline bool read_is_freed(const struct sock* sk) {
+    return !BPF_CORE_READ(sk, __sk_common.skc_refcnt.refs.counter);
+}
+
 static __always_inline bool read_is_mapped(const struct in6_addr* address) {
     const __be32* words = address->in6_u.u6_addr32;
 
