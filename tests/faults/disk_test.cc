@@ -70,7 +70,7 @@ void fill_while_it_writes(std::chrono::seconds full, unsigned connections) {
 
 }  // namespace
 
-TEST_CASE("fault 44: the disk is full while it writes, and has room again", "[faults][root]") {
+TEST_CASE("fault 44: the disk is full while it writes, and has room again", "[.long][root]") {
     fill_while_it_writes(std::chrono::seconds(0), 30'000);
 }
 
@@ -154,7 +154,7 @@ TEST_CASE("fault 46: no folder for the spool can be made at the start", "[faults
     CHECK(require_audit(setting, {first, second}).lost == 0);
 }
 
-TEST_CASE("fault 45, 56: killed while events are delivered from memory", "[faults][root]") {
+TEST_CASE("fault 45, 56: killed while events are delivered from memory", "[.long][root]") {
     Broker::shared();
     const Setting setting;
     setting.create_topics();

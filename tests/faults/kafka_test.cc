@@ -268,7 +268,7 @@ TEST_CASE("fault 41: the broker's name is not known at first", "[faults][root]")
     require_nothing_lost(setting, agent, {truth});
 }
 
-TEST_CASE("fault 42: it is told to end while the broker does not answer", "[faults][root]") {
+TEST_CASE("fault 42: it is told to end while the broker does not answer", "[.long][root]") {
     Broker& broker = Broker::shared();
     const int signal = GENERATE(SIGTERM, SIGKILL);
     const Setting setting;

@@ -55,7 +55,7 @@ void kill_while_replaced(uint64_t step) {
 
 }  // namespace
 
-TEST_CASE("fault 47, 49: killed while a damaged spool is replaced", "[faults]") {
+TEST_CASE("fault 47, 49: killed while a damaged spool is replaced", "[.long]") {
     kill_while_replaced(17);
 }
 

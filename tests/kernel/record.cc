@@ -286,7 +286,7 @@ Record& Record::measured(const tcp_info& info) {
     if (info.tcpi_total_retrans > 0) any("lost");
     is("mss", info.tcpi_snd_mss).between("cwnd", info.tcpi_snd_cwnd, info.tcpi_snd_cwnd + 2);
     between("rtt_min_us", 0, info.tcpi_min_rtt);
-    return is("reordering", info.tcpi_reord_seen);
+    return is("reordering", info.tcpi_reord_seen).is("out_of_order_in", info.tcpi_rcv_ooopack);
 }
 
 Record& Record::measured_exactly(const tcp_info& info, uint64_t resets_in) {
@@ -295,7 +295,7 @@ Record& Record::measured_exactly(const tcp_info& info, uint64_t resets_in) {
     // Whether the reset itself is among the segments sent depends on the kernel.
     between("segments_out", info.tcpi_segs_out, info.tcpi_segs_out + (resets_in == 0 ? 1 : 0));
     is("segments_in", info.tcpi_segs_in + resets_in);
-    is("dsack_duplicates", info.tcpi_dsack_dups).is("out_of_order_in", info.tcpi_rcv_ooopack);
+    is("dsack_duplicates", info.tcpi_dsack_dups);
     is("rtt_us", info.tcpi_rtt).is("rtt_var_us", info.tcpi_rttvar);
     is("rtt_min_us", info.tcpi_min_rtt).is("cwnd", info.tcpi_snd_cwnd);
     info.tcpi_rcv_rtt == 0 ? zero_or_absent("receive_rtt_us") : is("receive_rtt_us", info.tcpi_rcv_rtt);
