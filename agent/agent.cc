@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "agent/base/heap.h"
+#include "agent/base/thread.h"
 #include "agent/transmit/client.h"
 
 namespace tcptrail {
@@ -58,6 +59,9 @@ Result<> Agent::run() {
     trim_heap();  // the kernel's types are read once
     if (auto listening = listen(*loop); !listening) return listening;
     serve(*loop);
+    // All other threads run already: they are not raised.
+    if (auto boosted = boost_priority(config_.capture.priority_boost); !boosted)
+        log_info("capture.priority_boost: " + boosted.error().message + " (CAP_SYS_NICE)");
     auto result = loop->run();
     socket_.reset();
     stop();

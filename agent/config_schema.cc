@@ -152,6 +152,8 @@ std::vector<ConfigKey> make_keys() {
                 "Connections open at once whose birth is remembered."),
         integer("capture.drain_interval_ms", MEMBER(capture.drain_interval_ms), 1, 10000, "milliseconds",
                 "How long a record may wait in a ring that is nearly empty."),
+        integer("capture.priority_boost", MEMBER(capture.priority_boost), 0, 40, "",
+                "By how many steps of niceness the thread that reads the ring is raised above others."),
         integer("capture.sweep_interval_secs", MEMBER(capture.sweep_interval_secs), 1, 3600, "seconds",
                 "How often births are looked for whose socket is gone."),
         choice("capture.calls", MEMBER(capture.calls), {"auto", "trampolines", "tracepoints", "off"},

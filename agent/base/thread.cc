@@ -2,7 +2,10 @@
 #include "agent/base/thread.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -28,6 +31,16 @@ Result<std::jthread> start_thread(const char* name, std::function<void(std::stop
     } catch (const std::system_error& error) {
         return fail_errno(std::string("cannot start the thread ") + name, error.code().value());
     }
+}
+
+// Linux has a niceness for each thread; 0 stands for the calling one.
+Result<> boost_priority(uint32_t steps) {
+    constexpr int least = -20;
+    if (steps == 0) return {};
+    const int niceness = std::max(getpriority(PRIO_PROCESS, 0) - static_cast<int>(steps), least);
+    if (setpriority(PRIO_PROCESS, 0, niceness) != 0)
+        return fail_errno("a niceness of " + std::to_string(niceness), errno);
+    return {};
 }
 
 }  // namespace tcptrail

@@ -37,6 +37,7 @@ capture:
   ring_bytes: 64KiB
   max_connections: 1000
   drain_interval_ms: 7
+  priority_boost: 0
   sweep_interval_secs: 8
   btf: /tmp/btf file
   include_self: true
@@ -75,6 +76,7 @@ TEST_CASE("config: each key reaches its member") {
     CHECK(config->capture.ring_bytes == 65536);
     CHECK(config->capture.max_connections == 1000);
     CHECK(config->capture.drain_interval_ms == 7);
+    CHECK(config->capture.priority_boost == 0);
     CHECK(config->capture.sweep_interval_secs == 8);
     CHECK(config->capture.btf == "/tmp/btf file");
     CHECK(config->capture.include_self);

@@ -43,6 +43,7 @@ class Agent:
             wait_for("the agent starts", lambda: "sending to Kafka" in self.log() or self.process.poll() is not None, 60)
             if self.process.poll() is not None:
                 raise BenchError(f"the agent did not start: {self.log()[-400:]}")
+            wait_for("tcptrail status", lambda: os.path.exists(self.socket), 60)
             if self.wants_broker:  # its own report of the start is acknowledged
                 wait_for("the broker acknowledges", lambda: self.stage("transmit")["out"], 60)
         except BaseException:
