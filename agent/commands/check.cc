@@ -63,7 +63,8 @@ constexpr Capability capabilities[] = {
     {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", false, "without it: no executables of other users' processes"},
     {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", false,
      "without it: a new container's cgroup may stay unknown for a second"},
-    {CAP_SYS_NICE, "CAP_SYS_NICE", false, "without it: no capture.priority_boost, so that more overflows on a busy host"},
+    {CAP_SYS_NICE, "CAP_SYS_NICE", false,
+     "without it: no capture.priority_boost, so that more overflows on a busy host"},
 };
 
 // All that this host is asked. The first failure in the order of asking decides the exit status.

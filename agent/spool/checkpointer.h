@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -29,7 +30,7 @@ private:
         : shared_(std::move(shared)),
           sync_(options.sync),
           min_free_bytes_(options.min_free_bytes),
-          compactor_(shared_) {}
+          compactor_(shared_, std::min(options.loose_bytes, options.max_bytes / 16)) {}
     void run(const std::stop_token& stop);
     void look_for_file();
     void look_at_disk();

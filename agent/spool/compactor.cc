@@ -21,8 +21,9 @@ constexpr uint64_t longest_span_nanos = 3'600'000'000'000;
 }  // namespace
 
 // What an earlier run has left unmerged stays so: to look for it would be to read all.
-Compactor::Compactor(std::shared_ptr<Shared> shared)
+Compactor::Compactor(std::shared_ptr<Shared> shared, uint64_t begin_bytes)
     : shared_(std::move(shared)),
+      begin_bytes_(begin_bytes),
       compressor_(dense_level),
       done_through_(shared_->lanes[Lane::backlog].appended_through) {}
 
@@ -31,6 +32,7 @@ void Compactor::begin_round() {
 }
 
 SqlResult<bool> Compactor::step(Database& store) {
+    if (shared_->stored_bytes <= begin_bytes_ && !shared_->scarce) return false;
     {
         MutexLock lock(shared_->mutex);
         if (shared_->merged.size() >= max_waiting) return true;

@@ -22,6 +22,9 @@ struct Options {
     bool live_first = true;  // before what is behind an outage; false: all in the order of appending
     // How long something may wait in the live lane before what follows goes into the backlog. No setting.
     uint64_t longest_live_wait_ms = 500;
+    // How much may lie there before small batches are merged, but no more than a sixteenth of max_bytes. No
+    // setting.
+    uint64_t loose_bytes = 64u << 20;
 };
 
 }  // namespace tcptrail::spool

@@ -64,9 +64,10 @@ struct Shared {
     std::atomic<bool> corrupt = false;
     // The file is no longer where it was: the appender makes another one.
     std::atomic<bool> vanished = false;
-    std::atomic<uint64_t> inode = 0;       // of the file; 0: not open yet
-    std::atomic<bool> scarce = false;      // the disk has less free than it should
-    std::atomic<uint64_t> file_bytes = 0;  // of the file; what was deleted in it can be written again
+    std::atomic<uint64_t> inode = 0;         // of the file; 0: not open yet
+    std::atomic<bool> scarce = false;        // the disk has less free than it should
+    std::atomic<uint64_t> stored_bytes = 0;  // appender: in all batches of the file
+    std::atomic<uint64_t> file_bytes = 0;    // of the file; what was deleted in it can be written again
 
     // Whose turn it is to write or replace the file. The appender only tries it, so that it never waits.
     Mutex turn;

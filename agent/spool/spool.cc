@@ -461,6 +461,7 @@ void Spool::publish() {
     counters_.damaged.set(totals.damaged);
     counters_.memory_full.set(totals.memory_full + dropped_);
     counters_.held.set(totals.events + memory.held_events);
+    shared_->stored_bytes = totals.bytes;
     counters_.held_bytes.set(totals.bytes + memory.held_bytes);
     counters_.memory_bytes.set(memory.held_bytes);
     counters_.files_set_aside.set(files_set_aside_);

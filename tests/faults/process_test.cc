@@ -190,8 +190,7 @@ TEST_CASE("fault 63: where others want all processors the thread that reads the 
         std::multiset<int> all;
         REQUIRE(eventually(seconds(10), [&] {
             all.clear();
-            for (const auto& thread :
-                 std::filesystem::directory_iterator("/proc/" + pid_of(agent) + "/task"))
+            for (const auto& thread : std::filesystem::directory_iterator("/proc/" + pid_of(agent) + "/task"))
                 all.insert(getpriority(PRIO_PROCESS, std::stoi(thread.path().filename())));
             return keys.empty() == (getpriority(PRIO_PROCESS, agent.pid()) < 0);
         }));

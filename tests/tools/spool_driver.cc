@@ -181,6 +181,7 @@ int main(int argc, char** argv) {
         settings[std::string(setting.substr(0, equals))] = setting.substr(equals + 1);
     }
     Options options;
+    options.loose_bytes = 0;  // what merges is under test, too
     options.directory = argv[2];
     options.max_bytes = std::stoul(settings["max_bytes"]);
     options.sync = settings["sync"] == "full" ? Sync::full : Sync::normal;

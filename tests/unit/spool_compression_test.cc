@@ -124,6 +124,35 @@ TEST_CASE("small batches that wait become large ones") {
     CHECK(balanced(open.spool->stats()));
 }
 
+TEST_CASE("small batches are left as they are while there is plenty of room") {
+    TemporaryFolder folder;
+    Options options = options_in(folder.path(), 64u << 20);
+    options.loose_bytes = 1u << 20;
+    Open open = open_spool(options);
+    int written = 0;
+    const auto write = [&](int count) {
+        for (const int end = written + count; written < end; written += 10)
+            REQUIRE(open.spool->append(similar(written, 10), {}));
+    };
+    const auto rounds = [&] {
+        for (int i = 0; i < 150; i++) {
+            REQUIRE(open.spool->maintain());
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        }
+    };
+    write(12'000);
+    const uint64_t before = open.spool->stats().held_bytes;
+    REQUIRE(before < 1u << 20);
+    rounds();
+    CHECK(open.spool->stats().held_bytes == before);
+    // Until it is more; then only down to there.
+    while (open.spool->stats().held_bytes <= 1u << 20)
+        write(1000);
+    CHECK(becomes_true(*open.spool, [&] { return open.spool->stats().held_bytes <= 1u << 20; }));
+    CHECK(open.spool->stats().held_bytes > 1u << 18);
+    CHECK(drain(open).size() == static_cast<size_t>(written));
+}
+
 TEST_CASE("merging beside a reader neither loses nor repeats nor reorders") {
     TemporaryFolder folder;
     Open open = open_spool(options_in(folder.path()));

@@ -49,6 +49,7 @@ inline Options options_in(const std::string& folder, uint64_t max_bytes = 1u << 
     options.directory = folder;
     options.max_bytes = max_bytes;
     options.live_first = false;
+    options.loose_bytes = 0;
     return options;
 }
 
