@@ -72,7 +72,7 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror)
 # relro, now: the tables of the linker are read-only once the program runs.
 ldflags := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(sanitize)
 # libbpf statically: it must fit the skeleton, and hosts have many versions of it.
-libs := -l:libbpf.a -lelf -lz -lrdkafka -lprotobuf -lyaml-cpp -lspdlog -lfmt -lsqlite3 -lzstd -lcap
+libs := -l:libbpf.a -lelf -lz -lrdkafka -lprotobuf -lyaml-cpp -lspdlog -lfmt -lsqlite3 -lzstd -lcap -lsystemd
 # Headers that an object needs are written beside it. -MD, not -MMD: the generated ones count as
 # system headers. -MP: a header that was removed must not stop the build.
 deps := -MD -MP

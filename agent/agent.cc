@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "agent/base/heap.h"
+#include "agent/base/service.h"
 #include "agent/base/thread.h"
 #include "agent/transmit/client.h"
 
@@ -24,6 +25,8 @@ constexpr auto maintenance_interval = std::chrono::milliseconds(500);
 constexpr auto heartbeat_interval = std::chrono::seconds(1);
 constexpr auto watch_interval = std::chrono::seconds(1);
 constexpr auto shutdown_deadline = std::chrono::seconds(5);  // less than what Kubernetes and systemd grant
+constexpr auto reload_deadline =
+    std::chrono::seconds(1);  // the next agent, which comes at once, sends the rest
 constexpr uint64_t error_interval_ns = 10'000'000'000;
 constexpr uint64_t answer_age_ns = 1'000'000'000;
 constexpr uint64_t violation_interval_ns = 600'000'000'000;  // it stays, as a rule
@@ -48,24 +51,58 @@ Agent::Agent(const Config& config, encode::TextFormat format)
       heartbeat_errors_(error_interval_ns),
       violations_(violation_interval_ns) {}
 
-Result<> Agent::run() {
+Result<std::optional<Config>> Agent::run(const Load& load) {
     share_one_heap();
     auto loop = EventLoop::create();
     if (!loop) return std::unexpected(std::move(loop.error()));
     loop_ = &*loop;
+    if (auto ran = run_loop(*loop, load); !ran) return std::unexpected(std::move(ran.error()));
+    return std::move(next_);
+}
+
+Result<> Agent::run_loop(EventLoop& loop, const Load& load) {
     // Before any thread begins: they inherit that signals are blocked.
-    if (auto set = loop->on_signals({SIGINT, SIGTERM}, [this](int) { loop_->stop(); }); !set) return set;
+    if (auto set = loop.on_signals({SIGINT, SIGTERM, SIGHUP}, [&](int signal) { on_signal(signal, load); });
+        !set)
+        return set;
     if (auto started = start(); !started) return started;
     trim_heap();  // the kernel's types are read once
-    if (auto listening = listen(*loop); !listening) return listening;
-    serve(*loop);
+    if (auto listening = listen(loop); !listening) return listening;
+    serve(loop);
     // All other threads run already: they are not raised.
-    if (auto boosted = boost_priority(config_.capture.priority_boost); !boosted)
-        log_info("capture.priority_boost: " + boosted.error().message + " (CAP_SYS_NICE)");
-    auto result = loop->run();
+    const PriorityBoost boost(config_.capture.priority_boost);
+    if (!boost.result())
+        log_info("capture.priority_boost: " + boost.result().error().message + " (CAP_SYS_NICE)");
+    has_started_ = true;
+    service::tell_ready(pipeline_->describe());
+    auto result = loop.run();
+    if (!next_) service::tell_stopping();
     socket_.reset();
     stop();
     return result;
+}
+
+void Agent::on_signal(int signal, const Load& load) {
+    if (signal != SIGHUP) {
+        is_ending_ = true;
+        next_.reset();
+        loop_->stop();
+        return;
+    }
+    if (is_ending_) return;
+    auto loaded = load();
+    if (!loaded) {
+        const std::string told = "not reloaded, the configuration in force stays: " + loaded.error().message +
+                                 " (mend it, then SIGHUP)";
+        log_error(told);
+        service::tell_status(told);
+        return;
+    }
+    service::tell_reloading();
+    service::tell_alive();  // for the time until the next agent feeds it
+    log_info("reloading the configuration");
+    next_ = std::move(*loaded);
+    loop_->stop();
 }
 
 Result<> Agent::start() {
@@ -151,6 +188,8 @@ Result<> Agent::listen(EventLoop& loop) {
     every(Pipeline::progress_period, [this] { progress(); });
     every(heartbeat_interval, [this] { heartbeat(); });
     every(trim_interval, trim_heap);
+    // Often enough that one time without a drain, whose timer is another one, does no harm.
+    if (const auto limit = service::watchdog()) every(*limit / 4, [this] { feed_watchdog(); });
     if (!has_kafka()) return result;
     every(maintenance_interval, [this] { pipeline_->keep(); });
     every(watch_interval, [this] {
@@ -162,10 +201,17 @@ Result<> Agent::listen(EventLoop& loop) {
 }
 
 void Agent::drain() {
-    if (auto drained = pipeline_->drain(); !drained)
-        if (auto suppressed = capture_errors_.pass())
-            log_error(with_suppressed(drained.error().message, *suppressed));
+    auto drained = pipeline_->drain();
+    if (drained)
+        has_drained_ = true;
+    else if (auto suppressed = capture_errors_.pass())
+        log_error(with_suppressed(drained.error().message, *suppressed));
     if (output_closed_) loop_->stop();
+}
+
+// Only where records can be taken: an agent that lives and takes none is started anew.
+void Agent::feed_watchdog() {
+    if (std::exchange(has_drained_, false)) service::tell_alive();
 }
 
 void Agent::progress() {
@@ -291,7 +337,7 @@ void Agent::stop() {
     if (spool_) {
         report(v1::REPORT_REASON_STOP);
         settle();
-        transmitter_->stop(shutdown_deadline);
+        transmitter_->stop(next_ ? reload_deadline : shutdown_deadline);
         settle();
         const auto stats = spool_->stats();
         log_info("spool: since it was made " + std::to_string(stats.in) +

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,10 +32,20 @@ public:
     // `format` is for standard output, where events go without kafka.brokers.
     Agent(const Config& config, encode::TextFormat format);
 
-    // Until SIGINT or SIGTERM. What Kafka has not acknowledged by then stays in the spool.
-    Result<> run();
+    // Reads the configuration anew.
+    using Load = std::function<Result<Config>()>;
+
+    // Until SIGINT or SIGTERM, or until `load` has a configuration after a SIGHUP: that is returned, for
+    // another agent. Where it has none this one goes on, and says why. What Kafka has not acknowledged at the
+    // end stays in the spool.
+    Result<std::optional<Config>> run(const Load& load);
+    // Whether run() got so far that events were taken.
+    bool has_started() const { return has_started_; }
 
 private:
+    Result<> run_loop(EventLoop& loop, const Load& load);
+    void on_signal(int signal, const Load& load);
+    void feed_watchdog();
     bool has_kafka() const { return !config_.kafka.brokers.empty(); }
     Result<> start();
     Result<> open_spool();
@@ -57,6 +69,10 @@ private:
     encode::TextWriter writer_;
     EventLoop* loop_ = nullptr;
     bool output_closed_ = false;
+    bool has_started_ = false;
+    bool has_drained_ = false;  // since the watchdog was fed last
+    bool is_ending_ = false;    // by SIGINT or SIGTERM
+    std::optional<Config> next_;
 
     std::unique_ptr<spool::Spool> spool_;
     std::unique_ptr<transmit::Transmitter> transmitter_;

@@ -34,13 +34,15 @@ Result<std::jthread> start_thread(const char* name, std::function<void(std::stop
 }
 
 // Linux has a niceness for each thread; 0 stands for the calling one.
-Result<> boost_priority(uint32_t steps) {
+PriorityBoost::PriorityBoost(uint32_t steps) : before_(getpriority(PRIO_PROCESS, 0)) {
     constexpr int least = -20;
-    if (steps == 0) return {};
-    const int niceness = std::max(getpriority(PRIO_PROCESS, 0) - static_cast<int>(steps), least);
-    if (setpriority(PRIO_PROCESS, 0, niceness) != 0)
-        return fail_errno("a niceness of " + std::to_string(niceness), errno);
-    return {};
+    const int niceness = std::max(before_ - static_cast<int>(steps), least);
+    if (niceness != before_ && setpriority(PRIO_PROCESS, 0, niceness) != 0)
+        result_ = fail_errno("a niceness of " + std::to_string(niceness), errno);
+}
+
+PriorityBoost::~PriorityBoost() {
+    setpriority(PRIO_PROCESS, 0, before_);
 }
 
 }  // namespace tcptrail

@@ -26,8 +26,21 @@ private:
 // Starts a thread that takes no signals. `name` has at most 15 bytes.
 Result<std::jthread> start_thread(const char* name, std::function<void(std::stop_token)> body);
 
-// Takes `steps` from the calling thread's niceness: where processors are short it gets more of one. Threads
-// that it starts later inherit that. Nothing is changed where it must not be: that needs CAP_SYS_NICE.
-Result<> boost_priority(uint32_t steps);
+// While it lives the calling thread has a niceness that is `steps` less: where processors are short it gets
+// more of one. Threads that it starts meanwhile inherit that. Needs CAP_SYS_NICE.
+class PriorityBoost {
+public:
+    explicit PriorityBoost(uint32_t steps);
+    ~PriorityBoost();
+    PriorityBoost(const PriorityBoost&) = delete;
+    PriorityBoost& operator=(const PriorityBoost&) = delete;
+
+    // An error: nothing was changed.
+    const Result<>& result() const { return result_; }
+
+private:
+    int before_;
+    Result<> result_;
+};
 
 }  // namespace tcptrail

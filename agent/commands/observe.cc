@@ -111,7 +111,7 @@ Result<ExitCode> Observe::run(const Config& config) {
     if (options_.duration_secs > 0)
         keep(loop->every(std::chrono::milliseconds(static_cast<int64_t>(options_.duration_secs * 1000)),
                          [&] { loop->stop(); }));
-    (void)boost_priority(config.capture.priority_boost);  // without it, it is no less than before
+    const PriorityBoost boost(config.capture.priority_boost);  // without it, it is no less than before
     if (failure_) keep(loop->run());
     keep(pipeline_->sweep());
     keep(pipeline_->stop());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "agent/agent.h"
 #include "agent/base/log.h"
@@ -17,7 +19,8 @@ Examples:
   tcptrail run --set kafka.brokers=broker-1:9092,broker-2:9092
   TCPTRAIL_KAFKA_BROKERS=broker:9092 tcptrail run
 
-SIGINT or SIGTERM ends it; what Kafka has not acknowledged stays in the spool.)";
+SIGINT or SIGTERM ends it; what Kafka has not acknowledged stays in the spool. SIGHUP takes up the
+configuration as it is then; where that has a mistake the one in force stays, and the log says why.)";
 
 logging::Level level_of(LogLevel level) {
     switch (level) {
@@ -45,6 +48,39 @@ logging::Format format_of(LogFormat format) {
     return logging::Format::automatic;
 }
 
+struct Ended {
+    Result<std::optional<Config>> result;
+    bool had_started;
+};
+
+Ended run_agent(const Config& config, const Agent::Load& load) {
+    init_logging(level_of(config.log_level), format_of(config.log_format));
+    Agent agent(config, text_format(config.output_format));
+    auto result = agent.run(load);
+    return {std::move(result), agent.has_started()};
+}
+
+// One agent after the other in this process, the next one with the configuration that SIGHUP brought. What is
+// pinned goes on between them, as between two processes.
+Result<ExitCode> run(const ConfigOptions& options) {
+    auto config = load_config(options);
+    if (!config) return std::unexpected(std::move(config.error()));
+    std::optional<Config> before;  // to go back to
+    for (;;) {
+        Ended ended = run_agent(*config, [&] { return load_config(options); });
+        if (!ended.result) {
+            if (ended.had_started || !before) return std::unexpected(std::move(ended.result.error()));
+            log_error("the new configuration does not work, the one before it is in force again: " +
+                      ended.result.error().message);
+            config = std::move(*std::exchange(before, std::nullopt));
+        } else if (*ended.result) {
+            before = std::exchange(*config, std::move(**ended.result));
+        } else {
+            return ExitCode::ok;
+        }
+    }
+}
+
 }  // namespace
 
 void add_run(CLI::App& app, Action& action) {
@@ -53,16 +89,7 @@ void add_run(CLI::App& app, Action& action) {
         app.add_subcommand("run", "run the agent: to Kafka, or to standard output without kafka.brokers");
     command->footer(examples);
     add_config_options(*command, *options);
-    command->callback([options, &action] {
-        action = [options]() -> Result<ExitCode> {
-            const auto config = load_config(*options);
-            if (!config) return std::unexpected(config.error());
-            init_logging(level_of(config->log_level), format_of(config->log_format));
-            if (auto ran = Agent(*config, text_format(config->output_format)).run(); !ran)
-                return std::unexpected(std::move(ran.error()));
-            return ExitCode::ok;
-        };
-    });
+    command->callback([options, &action] { action = [options] { return run(*options); }; });
 }
 
 }  // namespace tcptrail::commands
