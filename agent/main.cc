@@ -59,6 +59,8 @@ int main(int argc, char** argv) {
     tcptrail::commands::add_check(app, action);
     tcptrail::commands::add_config(app, action);
     tcptrail::commands::add_detach(app, action);
+    tcptrail::commands::add_completion(app, action);
+    tcptrail::commands::add_manual(app, action);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

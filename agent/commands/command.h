@@ -31,6 +31,9 @@ void add_check(CLI::App& app, Action& action);
 void add_config(CLI::App& app, Action& action);
 void add_detach(CLI::App& app, Action& action);
 void add_status(CLI::App& app, Action& action);
+// These two tell of all the others: added last.
+void add_completion(CLI::App& app, Action& action);
+void add_manual(CLI::App& app, Action& action);
 
 // --config and --set, for the commands that read the configuration.
 struct ConfigOptions {
