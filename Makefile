@@ -39,7 +39,8 @@ check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
 	$(if $(filter $(kafka_goals),$(goals)),kafka) \
-	$(if $(filter test test-long test-faults soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench bench-%,$(goals)),bench)
+	$(if $(filter test test-long test-faults soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench bench-%,$(goals)),bench) \
+	$(if $(filter deb,$(goals)),deb)
 empty :=
 packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
 
@@ -151,6 +152,14 @@ $(program): $(BUILD)/agent/main.o $(library)
 
 run: all ## build, then run the agent in the foreground: make run ARGS='--set …'
 	@exec $(program) run $(ARGS)
+
+# ---- Debian's package
+
+# Each commit's is later than those before it.
+DEB_VERSION ?= $(VERSION)$(if $(commit),+$(shell git rev-list --count HEAD).$(subst -,.,$(commit)))
+
+deb: | $(packages) ## build the Debian package, in build/deb
+	@deploy/make-deb $(DEB_VERSION)
 
 # ---- Tests: one program per folder, plus tools
 
@@ -356,7 +365,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench bench-quick bench-tripwire bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run deb tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench bench-quick bench-tripwire bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))
