@@ -33,14 +33,14 @@ endif
 
 # ---- Debian packages: installed here, in one step, when one is missing
 
-test_goals := test test-long test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
-kafka_goals := test test-long test-faults test-upgrade soak test-kafka kafka-up bench bench-offline
+test_goals := test test-deb test-long test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-vm tests bench-first-light bench-mixed
+kafka_goals := test test-deb test-long test-faults test-upgrade soak test-kafka kafka-up bench bench-offline
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
 	$(if $(filter $(kafka_goals),$(goals)),kafka) \
-	$(if $(filter test test-long test-faults soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie,$(goals)),trixie) $(if $(filter test-vm,$(goals)),vm) $(if $(filter bench bench-%,$(goals)),bench) \
-	$(if $(filter deb,$(goals)),deb)
+	$(if $(filter test test-long test-faults soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie test-deb,$(goals)),trixie) $(if $(filter test-vm test-deb,$(goals)),vm) $(if $(filter bench bench-%,$(goals)),bench) \
+	$(if $(filter deb test-deb,$(goals)),deb) $(if $(filter test-deb,$(goals)),guest)
 empty :=
 packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
 
@@ -223,6 +223,11 @@ test-upgrade: tests ## from one agent to the next under load, each second one wi
 test-vm: $(program) $(BUILD)/tests/kernel-test ## the kernel tests on Linux 6.1 and 6.12, in virtual machines
 	@tests/vm/run $(ARGS)
 
+test-deb: tests ## the package: built, installed in a fresh system, run, upgraded under load in a virtual machine, purged
+	@deploy/make-deb $(DEB_VERSION)
+	@deploy/make-deb $(DEB_VERSION).next
+	@tests/deb/run $(DEB_VERSION)
+
 # ---- Fuzzing: each parser with libFuzzer, in a build of its own by clang (14 lacks std::expected)
 
 fuzz_targets := $(patsubst tests/fuzz/%.cc,%,$(filter-out %/fuzzer.cc %_test.cc,$(wildcard tests/fuzz/*.cc)))
@@ -365,7 +370,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run deb tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench bench-quick bench-tripwire bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run deb test-deb tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-vm test-tsan thread-test fuzz fuzz-programs bench bench-quick bench-tripwire bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))
