@@ -201,11 +201,17 @@ Result<> Agent::listen(EventLoop& loop) {
 }
 
 void Agent::drain() {
-    auto drained = pipeline_->drain();
-    if (drained)
-        has_drained_ = true;
-    else if (auto suppressed = capture_errors_.pass())
-        log_error(with_suppressed(drained.error().message, *suppressed));
+    const auto drained = pipeline_->drain();
+    has_drained_ |= drained.has_value();
+    if (!drained) {
+        if (auto suppressed = capture_errors_.pass())
+            log_error(with_suppressed(drained.error().message, *suppressed));
+    } else if (!*drained && !std::exchange(drains_again_, true)) {
+        loop_->soon([this] {
+            drains_again_ = false;
+            drain();
+        });
+    }
     if (output_closed_) loop_->stop();
 }
 

@@ -73,6 +73,7 @@ private:
     bool has_drained_ = false;  // since the watchdog was fed last
     bool is_ending_ = false;    // by SIGINT or SIGTERM
     std::optional<Config> next_;
+    bool drains_again_ = false;  // soon
 
     std::unique_ptr<spool::Spool> spool_;
     std::unique_ptr<transmit::Transmitter> transmitter_;

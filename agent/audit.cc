@@ -90,6 +90,11 @@ void Audit::leave(const Namespace& space) {
 }
 
 Result<> Audit::look() {
+    // What waits in the ring is neither told nor open: where there is always more, what the look before found
+    // stands.
+    const auto drained = pipeline_.drain();
+    if (!drained) return std::unexpected(drained.error());
+    if (!*drained) return {};
     if (auto found = find_namespaces(); !found) return found;
     if (auto found = find_open(); !found) return found;
     std::erase_if(namespaces_, [this](const auto& entry) {

@@ -22,7 +22,7 @@ public:
     Audit(Pipeline& pipeline, std::string proc);
 
     // Looks at every namespace that has a process in it. The first look, at the start of the capture, is what
-    // later ones compare with. Drains.
+    // later ones compare with. Drains; where records come faster than they are taken it finds nothing new.
     Result<> look();
 
     // Writes what the last look found: namespaces, capture_ratio, destinations.

@@ -22,6 +22,9 @@ constexpr int walks_per_interval = 10;
 constexpr std::chrono::nanoseconds longest_walk_interval = std::chrono::seconds(30);
 // What signals, timers and reports wait for at most.
 constexpr std::chrono::nanoseconds longest_walk = std::chrono::milliseconds(100);
+// Before there is a loop, and after it: what is pinned may see more than can be taken.
+constexpr std::chrono::nanoseconds longest_first_drain = std::chrono::seconds(5);
+constexpr std::chrono::nanoseconds longest_last_drain = std::chrono::seconds(1);
 
 connections::Kernel kernel_of(const capture::Capture& capture) {
     const bool tells_retransmits = std::ranges::any_of(capture.hooks(), [](const capture::HookStatus& hook) {
@@ -55,7 +58,8 @@ Result<std::unique_ptr<Pipeline>> Pipeline::start(const Config& config, Sink sin
         if (!types) return std::unexpected(std::move(types.error()));
         pipeline->kernel_ = {pipeline->capture_->hz(), std::move(types->reset_reasons),
                              before->tells_retransmits};
-        if (auto drained = pipeline->drain(); !drained) return std::unexpected(std::move(drained.error()));
+        if (auto drained = pipeline->drain(longest_first_drain); !drained)
+            return std::unexpected(std::move(drained.error()));
     }
     if (auto attached = pipeline->capture_->attach(); !attached)
         return std::unexpected(std::move(attached.error()));
@@ -119,19 +123,20 @@ void Pipeline::process(const tcptrail_record& record) {
     sink_.message(message);
 }
 
-Result<uint64_t> Pipeline::drain() {
-    uint64_t total = 0, since = 0;
+Result<bool> Pipeline::drain(std::chrono::nanoseconds longest) {
+    const uint64_t until = monotonic_nanos() + static_cast<uint64_t>(longest.count());
+    uint64_t since = 0;
     for (;;) {
         boot_to_unix_ = boot_to_unix_offset();
         const auto drained = capture_->drain(records_at_once);
-        if (!drained) return drained;
-        total += *drained;
+        if (!drained) return std::unexpected(drained.error());
         since += *drained;
-        if (since >= records_between_keeps || (*drained == 0 && (since > 0 || !is_kept_))) {
+        const bool is_empty = *drained == 0, is_last = is_empty || monotonic_nanos() >= until;
+        if (since >= records_between_keeps || (is_last && (since > 0 || !is_kept_))) {
             keep();
             since = 0;
         }
-        if (*drained == 0) return total;
+        if (is_last) return is_empty;
     }
 }
 
@@ -147,13 +152,18 @@ Result<> Pipeline::progress(const std::function<bool()>& pause) {
         began +
         static_cast<uint64_t>(
             std::min<std::chrono::nanoseconds>(interval / walks_per_interval, longest_walk_interval).count());
-    // The ends that are in the ring already come before what is open now.
-    if (auto drained = drain(); !drained) return std::unexpected(std::move(drained.error()));
+    // What is in the ring already comes before what is open now.
+    const auto drained = drain();
+    if (!drained) return std::unexpected(drained.error());
+    if (!*drained) {
+        next_walk_ns_ = 0;
+        return {};
+    }
     return capture_->progress(
         interval, [this](const tcptrail_record& record) { process(record); },
         [&]() -> Result<bool> {
             keep();
-            if (auto drained = drain(); !drained) return std::unexpected(std::move(drained.error()));
+            if (auto more = drain(); !more) return std::unexpected(std::move(more.error()));
             if (!pause()) return false;
             if (monotonic_nanos() - began < static_cast<uint64_t>(longest_walk.count())) return true;
             next_walk_ns_ = 0;  // the rest soon
@@ -163,8 +173,11 @@ Result<> Pipeline::progress(const std::function<bool()>& pause) {
 
 Result<> Pipeline::stop() {
     capture_->stop();
-    if (auto drained = drain(); !drained) return std::unexpected(std::move(drained.error()));
-    return {};
+    for (;;) {
+        const auto drained = drain(longest_last_drain);
+        if (!drained) return std::unexpected(drained.error());
+        if (*drained || capture_->is_pinned()) return {};
+    }
 }
 
 Result<Account> Pipeline::account() const {

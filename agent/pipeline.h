@@ -3,6 +3,7 @@
 // The stages of the capture thread in their order: capture ▶ connections ▶ context ▶ encode ▶ sink.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -60,8 +61,11 @@ public:
     // Asks the sink again to keep what it got.
     void keep();
 
-    // Takes what is in the ring through all stages. Returns the number of records.
-    Result<uint64_t> drain();
+    // Takes what is in the ring through all stages, but for no longer than `longest` and what some records
+    // more take: signals, timers and whoever asks wait for it. Whether that was all; if not it is to be
+    // called again, soon.
+    Result<bool> drain(std::chrono::nanoseconds longest = longest_drain);
+    static constexpr std::chrono::milliseconds longest_drain{100};
     // Looks for ends that were missed.
     Result<> sweep();
     // Tells of the connections that have been open for connections.progress_interval_secs since they were
@@ -70,8 +74,8 @@ public:
     // progress_period.
     Result<> progress(const std::function<bool()>& pause);
     static constexpr std::chrono::milliseconds progress_period{250};
-    // Detaches and drains: nothing comes after it. What is pinned goes on; what it sees is in the ring for
-    // the agent after this one.
+    // Detaches and drains: nothing comes after it. What is pinned goes on; what it sees, and where it sees
+    // more than can be taken what was not, is in the ring for the agent after this one.
     Result<> stop();
 
     Result<Account> account() const;

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <utility>
 
 namespace tcptrail {
 
@@ -74,10 +75,13 @@ Result<> EventLoop::run() {
     stopped_ = false;
     std::array<epoll_event, 16> events{};
     while (!stopped_) {
-        const int n = epoll_wait(epoll_.get(), events.data(), events.size(), -1);
+        const int n = epoll_wait(epoll_.get(), events.data(), events.size(), soon_.empty() ? -1 : 0);
         if (n < 0 && errno != EINTR) return fail_errno("epoll_wait", errno);
         for (int i = 0; i < n && !stopped_; ++i)
             static_cast<Source*>(events[i].data.ptr)->callback();
+        // Whoever comes again from there has its turn after the next events.
+        for (Callback& callback : std::exchange(soon_, {}))
+            if (!stopped_) callback();
     }
     return {};
 }

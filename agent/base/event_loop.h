@@ -24,6 +24,8 @@ public:
     // Calls back each time `fd` becomes readable, or more so: not again for what was left unread.
     Result<> on_edge(int fd, Callback callback);
     Result<> every(std::chrono::milliseconds interval, Callback callback);
+    // Calls back once, when what is ready by then has had its turn: for work that is done in pieces.
+    void soon(Callback callback) { soon_.push_back(std::move(callback)); }
     // Blocks the signals in the calling thread (threads made later inherit that) and calls back with each.
     Result<> on_signals(std::initializer_list<int> signals, std::function<void(int)> callback);
 
@@ -44,6 +46,7 @@ private:
     Fd epoll_;
     std::vector<std::unique_ptr<Source>> sources_;
     std::vector<Fd> owned_;
+    std::vector<Callback> soon_;
     bool stopped_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <memory>
+#include <utility>
 
 #include "agent/base/event_loop.h"
 #include "agent/base/heap.h"
@@ -55,6 +56,7 @@ private:
     encode::TextWriter writer_;
     std::unique_ptr<Pipeline> pipeline_;
     uint64_t shown_ = 0;
+    bool drains_again_ = false;   // soon
     bool output_closed_ = false;  // we stop; no error where the reader of a pipe is gone
     Result<> failure_;            // the first
 };
@@ -76,7 +78,15 @@ void Observe::written(Result<> result) {
 }
 
 void Observe::drain(EventLoop& loop) {
-    if (auto drained = pipeline_->drain(); !drained) keep(std::unexpected(std::move(drained.error())));
+    const auto drained = pipeline_->drain();
+    if (!drained) {
+        keep(std::unexpected(drained.error()));
+    } else if (!*drained && !std::exchange(drains_again_, true)) {
+        loop.soon([this, &loop] {
+            drains_again_ = false;
+            drain(loop);
+        });
+    }
     if (is_full() || output_closed_ || !failure_) loop.stop();
 }
 

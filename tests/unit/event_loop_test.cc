@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <functional>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -222,6 +223,53 @@ TEST_CASE("event loop: timers", "[unit]") {
     SECTION("a negative interval is refused") {
         CHECK_FALSE(loop.every(-1ms, [] {}));
     }
+}
+
+TEST_CASE("event loop: soon is once, and after what is ready by then", "[unit]") {
+    EventLoop loop = make_loop();
+    const Fd event = make_event(1);
+    std::string order;
+    int pieces = 0;
+    std::function<void()> work = [&] {
+        order += 'w';
+        if (++pieces < 100) loop.soon(work);
+    };
+    loop.soon(work);
+    REQUIRE(loop.on_readable(event.get(), [&] {
+        order += 'e';
+        if (pieces == 100)
+            loop.stop();
+        else if (pieces == 3)
+            take(event);
+    }));
+    REQUIRE(loop.every(20ms, [&] {
+        if (pieces == 100) give(event);
+    }));
+    REQUIRE(loop.run());
+    CHECK(order == "ewewewe" + std::string(97, 'w') + "e");
+}
+
+TEST_CASE("event loop: work that always comes again lets timers and stop have their turn", "[unit]") {
+    EventLoop loop = make_loop();
+    uint64_t pieces = 0, after = 0;
+    int ticks = 0;
+    bool stopped = false;
+    std::function<void()> work = [&] {
+        ++pieces;
+        if (stopped) ++after;
+        std::this_thread::sleep_for(1ms);
+        loop.soon(work);
+    };
+    loop.soon(work);
+    REQUIRE(loop.every(5ms, [&] {
+        if (++ticks < 5) return;
+        stopped = true;
+        loop.stop();
+    }));
+    REQUIRE(loop.run());
+    CHECK(ticks == 5);
+    CHECK(pieces > 5);
+    CHECK(after == 0);
 }
 
 TEST_CASE("event loop: signals", "[unit]") {
