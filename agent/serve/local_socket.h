@@ -3,8 +3,6 @@
 // A Unix socket on which a running agent says how it is. README.md tells the rules.
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -15,6 +13,7 @@
 #include "agent/base/error.h"
 #include "agent/base/event_loop.h"
 #include "agent/base/fd.h"
+#include "agent/serve/unix_listener.h"
 
 namespace tcptrail::serve {
 
@@ -27,12 +26,8 @@ public:
     static constexpr size_t most_clients = 8;
     static constexpr uint64_t patience_ns = 5'000'000'000;  // without a byte taken
 
-    // Makes the socket at `path`, its folder too. One that was left behind is replaced; one that is another
-    // live process's, and what is no socket, is left alone: then, and where the system refuses it, this
-    // fails.
+    // Makes the socket at `path`, as UnixListener does. It goes with this.
     static Result<std::unique_ptr<LocalSocket>> open(const std::string& path, Answer answer);
-    // Removes the socket.
-    ~LocalSocket();
     LocalSocket(const LocalSocket&) = delete;
     LocalSocket& operator=(const LocalSocket&) = delete;
 
@@ -47,21 +42,16 @@ private:
         uint64_t progress_ns;  // CLOCK_MONOTONIC
     };
 
-    LocalSocket(std::string path, Answer answer) : path_(std::move(path)), answer_(std::move(answer)) {}
-    Result<> bind_and_listen();
+    explicit LocalSocket(Answer answer) : answer_(std::move(answer)) {}
     Result<> watch(int fd, uint32_t events);
     void on_ready();
     void accept_some();
     bool send_more(Client& client);
     void drop_slow();
 
-    std::string path_;
     Answer answer_;
-    Fd lock_;
-    Fd listener_;
-    bool listening_ = false;  // is in epoll_
-    dev_t device_ = 0;        // of the socket's name
-    ino_t inode_ = 0;
+    UnixListener listener_;
+    bool listening_ = false;     // is in epoll_
     Fd epoll_;                   // of the listener and the clients: the loop sees only this
     std::list<Client> clients_;  // the oldest first
 };
