@@ -39,8 +39,10 @@ check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
 	$(if $(filter $(kafka_goals),$(goals)),kafka) \
-	$(if $(filter test test-long test-faults soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) $(if $(filter test-trixie test-deb,$(goals)),trixie) $(if $(filter test-vm test-deb,$(goals)),vm) $(if $(filter bench bench-%,$(goals)),bench) \
-	$(if $(filter deb test-deb,$(goals)),deb) $(if $(filter test-deb,$(goals)),guest)
+	$(if $(filter test test-kernel,$(goals)),metrics) \
+	$(if $(filter test test-long test-faults soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) \
+	$(if $(filter test-trixie test-deb,$(goals)),trixie) $(if $(filter test-vm test-deb,$(goals)),vm) \
+	$(if $(filter bench bench-%,$(goals)),bench) $(if $(filter deb test-deb,$(goals)),deb) $(if $(filter test-deb,$(goals)),guest)
 empty :=
 packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
 
@@ -233,7 +235,7 @@ test-deb: tests ## the package: built, installed in a fresh system, run, upgrade
 fuzz_targets := $(patsubst tests/fuzz/%.cc,%,$(filter-out %/fuzzer.cc %_test.cc,$(wildcard tests/fuzz/*.cc)))
 # What parses, and what that needs: neither BPF nor the commands.
 fuzz_sources := $(wildcard agent/config*.cc $(addprefix agent/,$(addsuffix /*.cc,base connections context encode spool)))
-fuzz_objects := $(patsubst %.cc,$(BUILD)/%.o,$(fuzz_sources) agent/capture/decode.cc agent/capture/lean.cc agent/transmit/client.cc agent/transmit/framing.cc \
+fuzz_objects := $(patsubst %.cc,$(BUILD)/%.o,$(fuzz_sources) agent/capture/decode.cc agent/capture/lean.cc agent/serve/http_request.cc agent/serve/listen_address.cc agent/transmit/client.cc agent/transmit/framing.cc \
 	agent/commands/filter.cc) $(pb_objects)
 
 fuzz: ## fuzz the parsers: make fuzz SECS=60 [TARGET=config]

@@ -28,7 +28,6 @@ constexpr auto shutdown_deadline = std::chrono::seconds(5);  // less than what K
 constexpr auto reload_deadline =
     std::chrono::seconds(1);  // the next agent, which comes at once, sends the rest
 constexpr uint64_t error_interval_ns = 10'000'000'000;
-constexpr uint64_t answer_age_ns = 1'000'000'000;
 constexpr uint64_t violation_interval_ns = 600'000'000'000;  // it stays, as a rule
 
 std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reasons) {
@@ -45,6 +44,7 @@ std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reaso
 
 Agent::Agent(const Config& config, encode::TextFormat format)
     : config_(config),
+      serving_(config.serve, [this] { return account(v1::REPORT_REASON_ASKED); }),
       writer_(format, stdout),
       spool_errors_(error_interval_ns),
       capture_errors_(error_interval_ns),
@@ -68,7 +68,7 @@ Result<> Agent::run_loop(EventLoop& loop, const Load& load) {
     if (auto started = start(); !started) return started;
     trim_heap();  // the kernel's types are read once
     if (auto listening = listen(loop); !listening) return listening;
-    serve(loop);
+    serving_.begin(loop);
     // All other threads run already: they are not raised.
     const PriorityBoost boost(config_.capture.priority_boost);
     if (!boost.result())
@@ -77,7 +77,7 @@ Result<> Agent::run_loop(EventLoop& loop, const Load& load) {
     service::tell_ready(pipeline_->describe());
     auto result = loop.run();
     if (!next_) service::tell_stopping();
-    socket_.reset();
+    serving_.end();
     stop();
     return result;
 }
@@ -131,6 +131,7 @@ Result<> Agent::start() {
         report(v1::REPORT_REASON_START);
         return {};
     }
+    if (serving_.has_metrics()) look();
     log_info("kafka.brokers is not set: printing to standard output");
     if (auto written = writer_.header(); !written) return written;
     return writer_.flush();
@@ -138,6 +139,10 @@ Result<> Agent::start() {
 
 Pipeline::Sink Agent::sink() {
     Pipeline::Sink sink;
+    if (serving_.has_metrics())
+        sink.told = [this](const connections::Connection& connection, const context::Identity& identity) {
+            serving_.add(connection, identity);
+        };
     sink.keep = [this](const Checkpoint& checkpoint) { return keep(checkpoint); };
     if (!spool_) {
         sink.event = [this](const v1::ConnectionEvent& event) {
@@ -190,13 +195,18 @@ Result<> Agent::listen(EventLoop& loop) {
     every(trim_interval, trim_heap);
     // Often enough that one time without a drain, whose timer is another one, does no harm.
     if (const auto limit = service::watchdog()) every(*limit / 4, [this] { feed_watchdog(); });
-    if (!has_kafka()) return result;
+    // With Kafka the report looks.
+    const auto report_interval = std::chrono::seconds(config_.report_interval_secs);
+    if (!has_kafka()) {
+        if (serving_.has_metrics()) every(report_interval, [this] { look(); });
+        return result;
+    }
     every(maintenance_interval, [this] { pipeline_->keep(); });
     every(watch_interval, [this] {
         watch_kafka();
         watch_spool();
     });
-    every(std::chrono::seconds(config_.report_interval_secs), [this] { report(v1::REPORT_REASON_PERIODIC); });
+    every(report_interval, [this] { report(v1::REPORT_REASON_PERIODIC); });
     return result;
 }
 
@@ -257,12 +267,15 @@ void Agent::heartbeat() {
     if (auto suppressed = heartbeat_errors_.pass()) log_error(with_suppressed(told, *suppressed));
 }
 
+void Agent::look() {
+    if (auto looked = audit_->look(); !looked)
+        if (auto suppressed = capture_errors_.pass())
+            log_error(with_suppressed(looked.error().message, *suppressed));
+}
+
 void Agent::report(v1::ReportReason reason) {
     // After stop() nothing is counted any more.
-    if (reason != v1::REPORT_REASON_STOP)
-        if (auto looked = audit_->look(); !looked)
-            if (auto suppressed = capture_errors_.pass())
-                log_error(with_suppressed(looked.error().message, *suppressed));
+    if (reason != v1::REPORT_REASON_STOP) look();
     outbox_.add(to_message(account(reason)));
     pipeline_->keep();
 }
@@ -277,28 +290,6 @@ v1::AgentReport Agent::account(v1::ReportReason reason) {
                                           fmt::format("{}", fmt::join(report.audit_violations(), "; ")),
                                       *suppressed));
     return report;
-}
-
-// Without it the agent is no worse.
-void Agent::serve(EventLoop& loop) {
-    if (config_.serve.socket.empty()) return;
-    auto socket = serve::LocalSocket::open(config_.serve.socket, [this] { return answer(); });
-    auto serving = socket ? (*socket)->serve_in(loop) : std::unexpected(socket.error());
-    if (!serving) {
-        log_warning("tcptrail status cannot ask this agent (serve.socket): " + serving.error().message);
-        return;
-    }
-    socket_ = std::move(*socket);
-}
-
-// Of this moment, or of the last second.
-std::string Agent::answer() {
-    const uint64_t now = monotonic_nanos();
-    if (answer_.empty() || now - answer_ns_ > answer_age_ns) {
-        answer_ = encode::text_line(account(v1::REPORT_REASON_ASKED)).value_or("");
-        answer_ns_ = now;
-    }
-    return answer_;
 }
 
 void Agent::watch_kafka() {

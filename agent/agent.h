@@ -20,7 +20,7 @@
 #include "agent/outbox.h"
 #include "agent/pipeline.h"
 #include "agent/report.h"
-#include "agent/serve/local_socket.h"
+#include "agent/serving.h"
 #include "agent/spool/spool.h"
 #include "agent/transmit/transmitter.h"
 
@@ -58,14 +58,14 @@ private:
     void heartbeat();
     void report(v1::ReportReason reason);
     v1::AgentReport account(v1::ReportReason reason);
-    void serve(EventLoop& loop);
-    std::string answer();
+    void look();
     void watch_kafka();
     void watch_spool();
     void settle();
     void stop();
 
     const Config& config_;
+    Serving serving_;
     encode::TextWriter writer_;
     EventLoop* loop_ = nullptr;
     bool output_closed_ = false;
@@ -81,10 +81,6 @@ private:
     std::unique_ptr<Audit> audit_;
     std::unique_ptr<Reporter> reporter_;
     Outbox outbox_;  // of this drain, not in the spool yet
-
-    std::unique_ptr<serve::LocalSocket> socket_;
-    std::string answer_;  // as of answer_ns_
-    uint64_t answer_ns_ = 0;
 
     std::string kafka_problem_;  // as it was logged last
     std::string spool_problem_;  // the same

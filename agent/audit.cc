@@ -141,6 +141,7 @@ void Audit::fill_namespaces(v1::AgentReport& report) const {
         if (space.counts.syncookies_sent) told.set_syncookies_sent(*space.counts.syncookies_sent);
         told.set_local_port_first(space.port_first);
         told.set_local_port_last(space.port_last);
+        told.set_open(pipeline_.tally().open(all[i].first));
     }
     report.set_namespaces_untold(static_cast<uint32_t>(all.size() - shown));
 }

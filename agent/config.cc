@@ -15,6 +15,7 @@
 #include "agent/config_schema.h"
 #include "agent/config_values.h"
 #include "agent/config_yaml.h"
+#include "agent/serve/listen_address.h"
 
 namespace tcptrail {
 
@@ -266,6 +267,14 @@ Result<> Loader::check_together() const {
                 return refuse(places_.at("kafka.framing"),
                               fmt::format("confluent needs kafka.schema_ids.{}; allowed: raw, or ids from 1",
                                           topic == 0 ? "connections" : "agents"));
+
+    const serve::MetricsOptions& metrics = config_.serve.metrics;
+    const auto listen = serve::parse_listen_address(metrics.listen);
+    if (listen && !listen->is_local() && metrics.token_file.empty())
+        return refuse(places_.at("serve.metrics.listen"),
+                      fmt::format("{} can be reached from other hosts; allowed: this host's own, or "
+                                  "serve.metrics.token_file with it",
+                                  quoted(metrics.listen)));
     return {};
 }
 

@@ -5,10 +5,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <span>
 #include <type_traits>
 #include <utility>
 
+#include "agent/config_serve.h"
 #include "agent/config_values.h"
+#include "agent/serve/listen_address.h"
 #include "agent/transmit/client.h"
 
 namespace tcptrail {
@@ -103,6 +106,42 @@ ConfigKey brokers(std::string_view name, Member member, std::string_view descrip
         single(name, "list", std::string(brokers_allowed), description, member, parse_brokers, show_brokers);
     key.kind = ConfigKey::Kind::list;
     return key;
+}
+
+// A list of some of `names`, each once; in the order of the enumerators they are the values.
+template <class Value, class Member>
+ConfigKey choices(std::string_view name, Member member, std::span<const char* const> names,
+                  std::string_view description) {
+    const auto parse = [names](const std::string& text) -> Parsed<std::vector<Value>> {
+        auto numbers = parse_choices(text, {names.begin(), names.end()});
+        if (!numbers) return std::unexpected(numbers.error());
+        std::vector<Value> values;
+        for (const size_t number : *numbers)
+            values.push_back(static_cast<Value>(number));
+        return values;
+    };
+    const auto show = [names](const std::vector<Value>& values) {
+        std::vector<std::string_view> chosen;
+        for (const Value value : values)
+            chosen.emplace_back(names[static_cast<size_t>(value)]);
+        return fmt::format("[{}]", fmt::join(chosen, ", "));
+    };
+    ConfigKey key = single(name, "list", fmt::format("{}, each once", fmt::join(names, ", ")), description,
+                           member, parse, show);
+    key.kind = ConfigKey::Kind::list;
+    return key;
+}
+
+template <class Member>
+ConfigKey listen_address(std::string_view name, Member member, std::string_view description) {
+    return single(name, "address", fmt::format("{}; empty: none", serve::listen_allowed), description, member,
+                  parse_listen, yaml_scalar);
+}
+
+template <class Member>
+ConfigKey token_file(std::string_view name, Member member, std::string_view description) {
+    return single(name, "path", std::string(token_file_allowed), description, member, parse_token_file,
+                  yaml_scalar);
 }
 
 enum class Values { plain, paths };
@@ -217,6 +256,16 @@ std::vector<ConfigKey> make_keys() {
 
         text("serve.socket", MEMBER(serve.socket), 0, 107,
              "The Unix socket on which the agent says how it is (tcptrail status). Empty: none."),
+        listen_address("serve.metrics.listen", MEMBER(serve.metrics.listen),
+                       "Where /metrics, /healthz and /readyz are answered by HTTP. Empty: nowhere."),
+        token_file("serve.metrics.token_file", MEMBER(serve.metrics.token_file),
+                   "The bearer token that /metrics asks for; needed where other hosts can ask. Empty: none."),
+        choices<serve::Label>("serve.metrics.labels", MEMBER(serve.metrics.labels), serve::label_names,
+                "What the metrics of connections are told apart by, besides the role."),
+        choices<serve::Histogram>("serve.metrics.histograms", MEMBER(serve.metrics.histograms), serve::histogram_names,
+                "Which distributions of connections are told."),
+        integer("serve.metrics.max_series", MEMBER(serve.metrics.max_series), 1000, 200000, "",
+                "How many series the metrics of connections have at most; what comes later is summed up as other."),
 
         choice("log.level", MEMBER(log_level), {"debug", "info", "warning", "error"},
                "The least important messages that are logged."),

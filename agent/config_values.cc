@@ -98,6 +98,24 @@ Parsed<size_t> parse_choice(const std::string& text, const std::vector<std::stri
     return static_cast<size_t>(choice - choices.begin());
 }
 
+Parsed<std::vector<size_t>> parse_choices(const std::string& text,
+                                          const std::vector<std::string_view>& choices) {
+    std::vector<size_t> places;
+    std::string_view rest = text;
+    while (rest.find_first_not_of(' ') != std::string_view::npos) {
+        std::string_view word = rest.substr(0, rest.find(','));
+        rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+        word.remove_prefix(std::min(word.size(), word.find_first_not_of(' ')));
+        word = word.substr(0, word.find_last_not_of(' ') + 1);
+        const auto place = parse_choice(std::string(word), choices);
+        if (!place) return std::unexpected(place.error());
+        if (std::ranges::find(places, *place) != places.end())
+            return wrong(std::string(word), "is there twice");
+        places.push_back(*place);
+    }
+    return places;
+}
+
 Parsed<std::string> parse_text(const std::string& text, size_t min, size_t max) {
     if (text.size() < min) return std::unexpected("is empty");
     if (text.size() > max) return wrong(text, fmt::format("is {} bytes long", text.size()));

@@ -26,6 +26,9 @@ std::string show_size(uint64_t bytes);
 Parsed<bool> parse_boolean(const std::string& text);
 // The place of `text` among `choices`.
 Parsed<size_t> parse_choice(const std::string& text, const std::vector<std::string_view>& choices);
+// The places of the elements of `text`, which have commas between them, among `choices`; each once.
+Parsed<std::vector<size_t>> parse_choices(const std::string& text,
+                                          const std::vector<std::string_view>& choices);
 // Printable text of min to max bytes.
 Parsed<std::string> parse_text(const std::string& text, size_t min, size_t max);
 

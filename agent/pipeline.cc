@@ -113,6 +113,7 @@ void Pipeline::process(const tcptrail_record& record) {
     const context::Identity identity = context_.find(connection.owner);
     if (connection.kind == connections::Kind::progress) ++progress_told_;
     tally_.add(connection, record.ended_ns);
+    if (sink_.told) sink_.told(connection, identity);
     if (sink_.event) {
         sink_.event(encoder_.encode(connection, identity, unix_nanos()));
         return;

@@ -43,6 +43,8 @@ public:
         // One of these two gets each event, in the order of sequence; it is valid only during the call.
         std::function<void(const v1::ConnectionEvent&)> event;
         std::function<void(const Message&)> message;
+        // Each event before that, as the later stages know it, if anybody wants it; the same.
+        std::function<void(const connections::Connection&, const context::Identity&)> told;
         // All that it got so far is to be kept from now on, with this. True: it is kept, and the kernel may
         // write over its records; false: it will be asked again, and only when the ring gets full they are
         // given up all the same.

@@ -48,12 +48,14 @@ void Tally::add(const Connection& c, uint64_t now_ns) {
 
 void Tally::clear_open() {
     for (auto& [netns, counts] : namespaces_)
-        counts.open = 0;
+        counts.open = counts.all_open = 0;
     open_.clear();
 }
 
 void Tally::add_open(const tcptrail_open& open) {
-    if (!(open.flags & TCPTRAIL_BIRTH_ADOPTED)) ++namespaces_[open.netns].open;
+    Namespace& space = namespaces_[open.netns];
+    ++space.all_open;
+    if (!(open.flags & TCPTRAIL_BIRTH_ADOPTED)) ++space.open;
     if (open.role != TCPTRAIL_ROLE_CLIENT || !open.family) return;
     Connection end;
     tcptrail_addresses addresses{};
@@ -71,6 +73,11 @@ void Tally::keep_only(const std::unordered_set<uint32_t>& netns) {
 uint64_t Tally::lifecycles(uint32_t netns) const {
     const auto known = namespaces_.find(netns);
     return known == namespaces_.end() ? 0 : known->second.ended + known->second.open;
+}
+
+uint64_t Tally::open(uint32_t netns) const {
+    const auto known = namespaces_.find(netns);
+    return known == namespaces_.end() ? 0 : known->second.all_open;
 }
 
 std::vector<DestinationUse> Tally::destinations(uint64_t now_ns) const {

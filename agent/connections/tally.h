@@ -45,6 +45,8 @@ public:
     // Lifecycles of a namespace that began during the capture and sent or answered a SYN: which is what the
     // kernel counts as ActiveOpens and PassiveOpens.
     uint64_t lifecycles(uint32_t netns) const;
+    // Ends of connections that were open at the last add_open(), whenever they began, and attempts.
+    uint64_t open(uint32_t netns) const;
     // Forgets the other namespaces: they are gone, and the kernel gives their inodes to new ones.
     void keep_only(const std::unordered_set<uint32_t>& netns);
 
@@ -56,7 +58,8 @@ private:
     };
     struct Namespace {
         uint64_t ended = 0;
-        uint64_t open = 0;
+        uint64_t open = 0;      // of those that began during the capture
+        uint64_t all_open = 0;  // the older ones too
     };
     using Counts = std::unordered_map<Destination, uint64_t, Hash>;
     struct Slice {  // of time

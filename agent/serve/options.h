@@ -1,12 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 namespace tcptrail::serve {
 
+// What the metrics of connections can be told apart by, besides the role. The configuration has these
+// names.
+enum class Label : uint8_t {
+    process,         // name, as the kernel has it
+    container_id,    // empty: none
+    cgroup,          // path in cgroup2: a service, a pod
+    server_address,  // a client's remote end, a server's own
+    server_port,     // the same
+    remote_scope,    // loopback, link_local, private, public
+    netns,           // inode of the network namespace
+};
+inline constexpr const char* label_names[] = {"process",     "container_id", "cgroup", "server_address",
+                                              "server_port", "remote_scope", "netns"};
+
+enum class Histogram : uint8_t { connect, rtt, lifetime, idle };
+inline constexpr const char* histogram_names[] = {"connect", "rtt", "lifetime", "idle"};
+
+struct MetricsOptions {
+    std::string listen = "127.0.0.1:9466";  // or a path; empty: none
+    std::string token_file;                 // empty: none
+    std::vector<Label> labels = {Label::process, Label::server_address, Label::server_port};
+    std::vector<Histogram> histograms = {Histogram::connect, Histogram::rtt, Histogram::lifetime,
+                                         Histogram::idle};
+    uint32_t max_series = 10000;  // of the metrics of connections
+};
+
 struct Options {
     std::string socket = "/run/tcptrail/tcptrail.sock";  // for tcptrail status; empty: none
+    MetricsOptions metrics;
 };
 
 }  // namespace tcptrail::serve

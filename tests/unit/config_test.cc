@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -51,6 +52,8 @@ kafka:
   properties: {linger.ms: 5, ssl.key.pem: "line 1\nline 2\n", acks: all, enable.idempotence: true}
 output: {format: csv}
 report: {interval_secs: 60}
+serve:
+  metrics: {listen: "[::1]:9", labels: [netns, process], histograms: [], max_series: 1000}
 log: {level: error, format: json}
 )";
 
@@ -97,8 +100,59 @@ TEST_CASE("config: each key reaches its member") {
                                                      {"enable.idempotence", "true"}});
     CHECK(config->output_format == OutputFormat::csv);
     CHECK(config->report_interval_secs == 60);
+    CHECK(config->serve.metrics.listen == "[::1]:9");
+    CHECK(config->serve.metrics.labels == std::vector{serve::Label::netns, serve::Label::process});
+    CHECK(config->serve.metrics.histograms.empty());
+    CHECK(config->serve.metrics.max_series == 1000);
     CHECK(config->log_level == LogLevel::error);
     CHECK(config->log_format == LogFormat::json);
+}
+
+TEST_CASE("config: metrics that other hosts can ask for need a token") {
+    using tests::error_of;
+    for (const char* own : {"127.0.0.1:9466", "127.1.2.3:1", "[::1]:65535", "/run/x.sock", ""}) {
+        INFO(own);
+        CHECK(load("", {}, {std::string("serve.metrics.listen=") + own}));
+    }
+    const ConfigFolder folder;
+    const std::string token = "serve.metrics.token_file=" + folder.write("token", "0123456789abcdef\n");
+    for (const char* open : {"0.0.0.0:9466", "10.0.0.1:9466", "[::]:9466", "[::ffff:127.0.0.1]:9466"}) {
+        const std::string listen = std::string("serve.metrics.listen=") + open;
+        CHECK(error_of("", {}, {listen}) ==
+              "--set serve.metrics.listen: \"" + std::string(open) +
+                  "\" can be reached from other hosts; allowed: this host's own, or serve.metrics.token_file "
+                  "with it");
+        CHECK(load("", {}, {listen, token}));
+    }
+    for (const char* wrong : {"9466", "localhost:9466", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536",
+                              "::1:9", "127.0.0.1:9x", "[::1]", "x.sock"}) {
+        INFO(wrong);
+        CHECK_FALSE(error_of("", {}, {std::string("serve.metrics.listen=") + wrong}).empty());
+    }
+    CHECK_FALSE(error_of("", {}, {"serve.metrics.listen=/" + std::string(120, 'x')}).empty());
+    for (const char* wrong : {"", "\n", "0123456789abcde", "0123456789 abcdef", "0123456789abcdef\nx"}) {
+        INFO(wrong);
+        CHECK_FALSE(error_of("", {}, {"serve.metrics.token_file=" + folder.write("wrong", wrong)}).empty());
+    }
+    CHECK(error_of("", {}, {"serve.metrics.token_file=/nowhere/token"})
+              .starts_with("--set serve.metrics.token_file: /nowhere/token: cannot be read"));
+}
+
+TEST_CASE("config: lists of choices") {
+    const auto labels = [](const char* text) {
+        const auto config = load("", {}, {std::string("serve.metrics.labels=") + text});
+        return config ? std::optional(config->serve.metrics.labels) : std::nullopt;
+    };
+    using serve::Label;
+    CHECK(labels("") == std::vector<Label>{});
+    CHECK(labels(" cgroup , netns") == std::vector{Label::cgroup, Label::netns});
+    for (const char* wrong : {"pid", "process,process", "process,,netns", ",", "Process", "process netns"}) {
+        INFO(wrong);
+        CHECK_FALSE(labels(wrong));
+    }
+    CHECK(tests::error_of("serve: {metrics: {labels: [process, pod]}}") ==
+          "FILE:1: serve.metrics.labels: \"pod\" is not one of the choices; allowed: process, container_id, "
+          "cgroup, server_address, server_port, remote_scope, netns, each once");
 }
 
 TEST_CASE("config: sizes") {
@@ -153,9 +207,11 @@ TEST_CASE("config: every key has a variable, and no two have the same") {
     for (const ConfigKey& key : config_keys()) {
         INFO(key.name);
         CHECK(names.insert(environment_name(key)).second);
-        // A list shows as [] and a map as {}: both are empty as text.
-        const std::string value = key.kind == ConfigKey::Kind::value ? key.show(defaults) : "";
-        const auto config = load("", {environment_name(key) + "=" + (value == "\"\"" ? "" : value)});
+        // A map shows as {}, which is empty as text, and a list has brackets.
+        std::string value = key.kind == ConfigKey::Kind::map ? "" : key.show(defaults);
+        if (key.kind == ConfigKey::Kind::list) value = value.substr(1, value.size() - 2);
+        if (value.starts_with('"')) value = value.substr(1, value.size() - 2);
+        const auto config = load("", {environment_name(key) + "=" + value});
         REQUIRE(config);
         CHECK(show_config(*config) == show_config(defaults));
     }
