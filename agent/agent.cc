@@ -42,9 +42,9 @@ std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reaso
 
 }  // namespace
 
-Agent::Agent(const Config& config, encode::TextFormat format)
+Agent::Agent(const Config& config, encode::TextFormat format, serve::ConnectionMetrics& metrics)
     : config_(config),
-      serving_(config.serve, [this] { return account(v1::REPORT_REASON_ASKED); }),
+      serving_(config.serve, metrics, [this] { return account(v1::REPORT_REASON_ASKED); }),
       writer_(format, stdout),
       spool_errors_(error_interval_ns),
       capture_errors_(error_interval_ns),

@@ -29,8 +29,9 @@ namespace tcptrail {
 // Runs in the thread that calls it, which becomes the capture thread.
 class Agent {
 public:
-    // `format` is for standard output, where events go without kafka.brokers.
-    Agent(const Config& config, encode::TextFormat format);
+    // `format` is for standard output, where events go without kafka.brokers. `metrics`, which are borrowed,
+    // go on from agent to agent.
+    Agent(const Config& config, encode::TextFormat format, serve::ConnectionMetrics& metrics);
 
     // Reads the configuration anew.
     using Load = std::function<Result<Config>()>;

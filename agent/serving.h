@@ -22,9 +22,11 @@ namespace tcptrail {
 // the agent is no worse: what goes wrong is logged.
 class Serving {
 public:
-    // `options` is borrowed. `account` tells how the agent is now; it is called from within the loop.
-    Serving(const serve::Options& options, std::function<v1::AgentReport()> account)
-        : options_(options), account_(std::move(account)), metrics_(options.metrics) {}
+    // `options` and `metrics` are borrowed. `account` tells how the agent is now; it is called from within
+    // the loop.
+    Serving(const serve::Options& options, serve::ConnectionMetrics& metrics,
+            std::function<v1::AgentReport()> account)
+        : options_(options), account_(std::move(account)), metrics_(metrics) {}
 
     bool has_metrics() const { return !options_.metrics.listen.empty(); }
     // Each event that is told.
@@ -51,7 +53,7 @@ private:
     std::string status_;      // the same as a line; empty: not written yet
 
     std::unique_ptr<serve::LocalSocket> socket_;
-    serve::ConnectionMetrics metrics_;
+    serve::ConnectionMetrics& metrics_;
     std::unique_ptr<serve::Endpoints> endpoints_;
     std::unique_ptr<serve::HttpServer> http_;
     bool http_failed_ = false;  // and that was logged

@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/base/log.h"
 #include "agent/commands/command.h"
+#include "agent/serve/connection_metrics.h"
 
 namespace tcptrail::commands {
 
@@ -53,9 +54,10 @@ struct Ended {
     bool had_started;
 };
 
-Ended run_agent(const Config& config, const Agent::Load& load) {
+Ended run_agent(const Config& config, const Agent::Load& load, serve::ConnectionMetrics& metrics) {
     init_logging(level_of(config.log_level), format_of(config.log_format));
-    Agent agent(config, text_format(config.output_format));
+    metrics.reconfigure(config.serve.metrics);
+    Agent agent(config, text_format(config.output_format), metrics);
     auto result = agent.run(load);
     return {std::move(result), agent.has_started()};
 }
@@ -65,9 +67,10 @@ Ended run_agent(const Config& config, const Agent::Load& load) {
 Result<ExitCode> run(const ConfigOptions& options) {
     auto config = load_config(options);
     if (!config) return std::unexpected(std::move(config.error()));
+    serve::ConnectionMetrics metrics(config->serve.metrics);
     std::optional<Config> before;  // to go back to
     for (;;) {
-        Ended ended = run_agent(*config, [&] { return load_config(options); });
+        Ended ended = run_agent(*config, [&] { return load_config(options); }, metrics);
         if (!ended.result) {
             if (ended.had_started || !before) return std::unexpected(std::move(ended.result.error()));
             log_error("the new configuration does not work, the one before it is in force again: " +

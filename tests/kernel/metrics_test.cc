@@ -199,6 +199,30 @@ TEST_CASE("metrics: each figure of one process, and those of status", "[kernel]"
     CHECK(http_get(agent.port, "/healthz").status == 0);
 }
 
+TEST_CASE("metrics: a reload forgets none", "[kernel]") {
+    Agent agent({"serve.metrics.labels=process", "connections.progress_interval_secs=0"});
+    Netns net;
+    Actor server(net, "reload-server");
+    Actor client(net, "reload-client");
+    const auto opened = [&] {
+        return agent.metrics().sum("tcptrail_connections_opened_total", {R"(process="reload-client")"});
+    };
+    burst(client, server, 100);
+    CHECK(eventually(seconds(60), [&] { return opened() == 100; }));
+    agent.process->signal(SIGHUP);
+    const auto starts = [&] {
+        const std::string log = agent.process->errors();
+        int found = 0;
+        for (size_t at = 0; (at = log.find("tracing the TCP connections", at)) != std::string::npos; ++at)
+            ++found;
+        return found;
+    };
+    REQUIRE(eventually(seconds(60), [&] { return starts() == 2; }));
+    burst(client, server, 50);
+    CHECK(eventually(seconds(60), [&] { return opened() == 150; }));
+    agent.stop();
+}
+
 TEST_CASE("metrics: who reads slowly, or asks for nonsense, holds up nothing", "[kernel]") {
     Agent agent({"serve.metrics.labels=process", "serve.metrics.max_series=200000"});
     Netns net;
