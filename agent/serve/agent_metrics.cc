@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <string_view>
 
 namespace tcptrail::serve {
 
@@ -74,8 +75,12 @@ void write_untold(Exposition& to, const v1::AgentReport& report) {
 
 void write_capture(Exposition& to, const v1::AgentReport& report) {
     to.gauge("tcptrail_hook_attached", "1: the hook is attached to the kernel; 0: it is not.");
+    // Programs that stand in for each other have one hook.
+    std::map<std::string_view, bool> attached;
     for (const v1::Hook& hook : report.hooks())
-        to.integer(label("hook", hook.name()), hook.attached());
+        attached[hook.name()] |= hook.attached();
+    for (const auto& [hook, is_attached] : attached)
+        to.integer(label("hook", hook), is_attached);
     to.gauge("tcptrail_capture_gaps", "Times known, at most 64, in which connections may be missing.");
     to.integer("", static_cast<uint64_t>(report.capture_gaps_size()));
     to.gauge("tcptrail_capture_ratio", "What was told, of what the kernel counted.");
