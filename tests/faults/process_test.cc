@@ -2,13 +2,11 @@
 //
 // What can happen to the agent's process and to those that it watches: faults 60 to 63, 66.
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <sstream>
 #include <thread>
 
@@ -178,31 +176,6 @@ TEST_CASE("fault 63: hardly any processor time", "[faults][root]") {
     const Outcome outcome = require_audit(setting, {truth});
     CHECK(outcome.seen == outcome.delivered);
     CHECK(outcome.lost == 0);
-}
-
-// As when a process with many connections dies.
-TEST_CASE("fault 63: where others want all processors the thread that reads the ring comes first",
-          "[faults][root]") {
-    const Setting setting;
-    const auto niceness = [&](const std::vector<std::string>& keys) {
-        Process agent(setting.agent(nobody_answers, keys));
-        REQUIRE(is_tracing(agent));
-        std::multiset<int> all;
-        REQUIRE(eventually(seconds(10), [&] {
-            all.clear();
-            for (const auto& thread : std::filesystem::directory_iterator("/proc/" + pid_of(agent) + "/task"))
-                all.insert(getpriority(PRIO_PROCESS, std::stoi(thread.path().filename())));
-            return keys.empty() == (getpriority(PRIO_PROCESS, agent.pid()) < 0);
-        }));
-        require_stops(agent);
-        return all;
-    };
-    const int ours = getpriority(PRIO_PROCESS, 0);
-    const std::multiset<int> raised = niceness({});
-    CHECK(raised.count(ours - 15) == 1);
-    CHECK(raised.count(ours) == raised.size() - 1);
-    CHECK(raised.size() > 3);
-    CHECK(niceness({"capture.priority_boost=0"}).count(ours) > 3);
 }
 
 TEST_CASE("fault 66: the agent is in a pid namespace of its own", "[faults][root]") {

@@ -2,6 +2,7 @@
 //
 // SIGHUP: another configuration is taken up, or the one in force stays; and what a service manager hears.
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "agent/base/fd.h"
@@ -143,6 +145,36 @@ TEST_CASE("fault 57: SIGHUP with a file that is wrong, and with one that does no
     write_file(path, "node: better\n");
     agent.signal(SIGHUP);
     REQUIRE(says(agent, "tracing the TCP connections", 3));
+    require_stops(agent);
+}
+
+// As when a process with many connections dies.
+TEST_CASE("fault 63: the thread that reads the ring comes before others, and after a reload no further",
+          "[faults][root]") {
+    const Setting setting;
+    const std::string path = setting.folder() / "tcptrail.yaml";
+    write_file(path, "node: raised\n");
+    Process agent(with_file(setting.agent(nobody_answers), path));
+    REQUIRE(is_tracing(agent));
+    const int ours = getpriority(PRIO_PROCESS, 0);
+    const auto raised_by = [&](int steps) {
+        std::multiset<int> all;
+        for (const auto& thread :
+             std::filesystem::directory_iterator("/proc/" + std::to_string(agent.pid()) + "/task"))
+            all.insert(ours - getpriority(PRIO_PROCESS, std::stoi(thread.path().filename())));
+        const size_t others = all.count(0) - (steps == 0 ? 1 : 0);
+        return all.size() > 3 && all.contains(steps) && others == all.size() - 1;
+    };
+    const auto reload = [&](size_t round) {
+        agent.signal(SIGHUP);
+        REQUIRE(says(agent, "tracing the TCP connections", round + 1));
+    };
+    CHECK(eventually(seconds(10), [&] { return raised_by(15); }));
+    reload(1);
+    CHECK(eventually(seconds(10), [&] { return raised_by(15); }));
+    write_file(path, "capture: {priority_boost: 0}\n");
+    reload(2);
+    CHECK(eventually(seconds(10), [&] { return raised_by(0); }));
     require_stops(agent);
 }
 

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -120,9 +119,7 @@ TEST_CASE("filters", "[kernel]") {
 }
 
 TEST_CASE("check says that this host can run it, after a trial of its own", "[kernel]") {
-    const char* const configured = std::getenv("TCPTRAIL");
-    const std::string command =
-        std::string(configured != nullptr ? configured : "build/tcptrail") + " check 2>&1";
+    const std::string command = binary() + " check 2>&1";
     std::FILE* const pipe = popen(command.c_str(), "r");
     REQUIRE(pipe != nullptr);
     std::string output;

@@ -39,9 +39,7 @@ std::string rest_of(std::FILE* file) {
 // Runs `tcptrail list -o jsonl` with these arguments.
 Listing list(const std::vector<std::string>& arguments, Privileges privileges = Privileges::root,
              const char* output_file = nullptr) {
-    const char* const configured = std::getenv("TCPTRAIL");
-    std::vector<std::string> words{configured != nullptr ? configured : "build/tcptrail", "list", "-o",
-                                   "jsonl"};
+    std::vector<std::string> words{binary(), "list", "-o", "jsonl"};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (std::string& word : words)

@@ -17,6 +17,7 @@
 #include "tests/kafka/process.h"
 #include "tests/kernel/actors.h"
 #include "tests/kernel/http.h"
+#include "tests/kernel/observer.h"
 #include "tests/kernel/scenes.h"
 #include "tests/unit/exposition_text.h"
 
@@ -28,11 +29,6 @@ using tests::Process;
 using tests::seconds;
 
 namespace {
-
-std::string binary() {
-    const char* const configured = std::getenv("TCPTRAIL");
-    return configured ? configured : "build/tcptrail";
-}
 
 std::string generator() {
     const char* const build = std::getenv("BUILD");

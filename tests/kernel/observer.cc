@@ -52,6 +52,11 @@ std::string read_from(int fd, size_t offset) {
 
 }  // namespace
 
+std::string binary() {
+    const char* const configured = std::getenv("TCPTRAIL");
+    return configured ? configured : "build/tcptrail";
+}
+
 Observer::Observer(const std::vector<std::string>& arguments, Privileges privileges)
     : output_(nameless_file()), errors_(nameless_file()) {
     start(arguments, privileges);
@@ -87,9 +92,7 @@ Observer::~Observer() {
 }
 
 void Observer::start(const std::vector<std::string>& arguments, Privileges privileges) {
-    const char* const configured = std::getenv("TCPTRAIL");
-    const std::string binary = configured != nullptr ? configured : "build/tcptrail";
-    std::vector<std::string> words{binary, "observe", "-o", "jsonl"};
+    std::vector<std::string> words{binary(), "observe", "-o", "jsonl"};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (std::string& word : words)
@@ -104,7 +107,7 @@ void Observer::start(const std::vector<std::string>& arguments, Privileges privi
     setpgid(0, 0);
     dup2(output_, STDOUT_FILENO);
     dup2(errors_, STDERR_FILENO);
-    const std::string complaint = binary + ": " + std::strerror(execute_as(privileges, argv)) + "\n";
+    const std::string complaint = words.front() + ": " + std::strerror(execute_as(privileges, argv)) + "\n";
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, complaint.data(), complaint.size());
     _exit(127);
 }

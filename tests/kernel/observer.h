@@ -15,6 +15,9 @@
 
 namespace tcptrail::test {
 
+// $TCPTRAIL, or else build/tcptrail.
+std::string binary();
+
 // The last line on standard error: "tcptrail: seen S = told T + lost L (reason N, …); …".
 struct Summary {
     uint64_t seen = 0;
@@ -30,7 +33,7 @@ struct Summary {
 // The destructor kills the child, and so does the end of the test process.
 class Observer {
 public:
-    // Starts $TCPTRAIL (default build/tcptrail) with `observe -o jsonl` and these arguments, and waits
+    // Starts binary() with `observe -o jsonl` and these arguments, and waits
     // for the line that says that the hooks are attached.
     explicit Observer(const std::vector<std::string>& arguments = {},
                       Privileges privileges = Privileges::root);

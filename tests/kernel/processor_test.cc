@@ -24,6 +24,7 @@
 #include "tests/catch.h"
 #include "tests/kafka/process.h"
 #include "tests/kernel/actors.h"
+#include "tests/kernel/observer.h"
 #include "tests/kernel/scenes.h"
 
 using namespace tcptrail::test;
@@ -150,10 +151,6 @@ public:
     }
 
 private:
-    static std::string binary() {
-        const char* const configured = std::getenv("TCPTRAIL");
-        return configured ? configured : "build/tcptrail";
-    }
     std::string spool() const { return folder_.path() / "spool"; }
 
     tests::Folder folder_;

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <sys/mount.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -17,6 +16,7 @@
 #include "tests/catch.h"
 #include "tests/kafka/process.h"
 #include "tests/kernel/actors.h"
+#include "tests/kernel/observer.h"
 #include "tests/kernel/scenes.h"
 
 using namespace tcptrail::test;
@@ -26,11 +26,6 @@ using tests::Process;
 using tests::seconds;
 
 namespace {
-
-std::string binary() {
-    const char* const configured = std::getenv("TCPTRAIL");
-    return configured ? configured : "build/tcptrail";
-}
 
 // A bpffs of the test's own, in a mount namespace of this process's own.
 class BpfFs {

@@ -3,7 +3,6 @@
 // `tcptrail status`: what a running agent says of itself, on this kernel.
 #include <signal.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -12,6 +11,7 @@
 #include "tests/catch.h"
 #include "tests/kafka/process.h"
 #include "tests/kernel/actors.h"
+#include "tests/kernel/observer.h"
 #include "tests/kernel/scenes.h"
 
 using namespace tcptrail::test;
@@ -22,11 +22,6 @@ using tests::Process;
 using tests::seconds;
 
 namespace {
-
-std::string binary() {
-    const char* const configured = std::getenv("TCPTRAIL");
-    return configured ? configured : "build/tcptrail";
-}
 
 std::vector<std::string> agent_at(const std::string& socket) {
     return {binary(), "run", "--set", "serve.socket=" + socket, "--set", "output.format=jsonl"};
