@@ -131,7 +131,7 @@ sources := $(sort $(shell find agent -name '*.cc'))
 library := $(BUILD)/libtcptrail.a
 program := $(BUILD)/tcptrail
 
-all: $(program) ## build build/tcptrail (default)
+all: $(program) | $(packages) ## build build/tcptrail (default)
 
 $(BUILD)/%.o: %.cc | $(packages) $(generated)
 	$(say) CXX $@
@@ -202,9 +202,9 @@ $(BUILD)/tests/kafka/plain_consumer: $(BUILD)/tests/kafka/plain_consumer.o $(pb_
 	$(say) LINK $@
 	$(Q)$(CXX) $(ldflags) $^ -lrdkafka -lprotobuf -o $@
 
-tests: $(program) $(test_programs) $(tools) ## build all test programs
+tests: $(program) $(test_programs) $(tools) | $(packages) ## build all test programs
 
-test-unit: $(program) $(BUILD)/tests/unit-test ## unit tests: seconds, no root, no broker
+test-unit: $(program) $(BUILD)/tests/unit-test | $(packages) ## unit tests: seconds, no root, no broker
 	@tests/run unit
 test: tests ## unit, scripts, kernel (root), kafka (starts the broker), faults
 	@tests/run unit-beside scripts kernel kafka faults
@@ -222,7 +222,7 @@ test-upgrade: tests ## from one agent to the next under load, each second one wi
 	@tests/tools/other_layout $(BUILD)/other-layout/overlay
 	@$(MAKE) BUILD=$(BUILD)/other-layout OVERLAY=$(BUILD)/other-layout/overlay $(BUILD)/other-layout/tcptrail
 	@tests/run upgrade
-test-vm: $(program) $(BUILD)/tests/kernel-test ## the kernel tests on Linux 6.1 and 6.12, in virtual machines
+test-vm: $(program) $(BUILD)/tests/kernel-test | $(packages) ## the kernel tests on Linux 6.1 and 6.12, in virtual machines
 	@tests/vm/run $(ARGS)
 
 test-deb: tests ## the package: built, installed in a fresh system, run, upgraded under load in a virtual machine, purged
