@@ -14,6 +14,7 @@
 static __always_inline int socket_destroyed(struct sock* sk) {
     struct tcptrail_birth* birth;
     struct tcp_sock* tp;
+    __u32 flags;
     __u64 now;
 
     if (emit_is_noted(sk->__sk_common.skc_cookie.counter)) return 0;
@@ -22,13 +23,14 @@ static __always_inline int socket_destroyed(struct sock* sk) {
     tp = bpf_skc_to_tcp_sock(sk);
     if (!tp) return 0;
     now = clock_read();
+    flags = read_bit(~birth->flags, __builtin_ctz(TCPTRAIL_BIRTH_ENDING), TCPTRAIL_RECORD_SECOND_WITNESS);
     if (birth->flags & TCPTRAIL_BIRTH_ENDING) {
-        emit_end(sk, tp, birth, 0, birth->reset_ns);
-        return 0;
+        now = birth->reset_ns;
+    } else {
+        birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
+        count(TCPTRAIL_ENDS_SECOND_WITNESS);
     }
-    birth->flags |= TCPTRAIL_BIRTH_STATES_GAP;
-    count(TCPTRAIL_ENDS_SECOND_WITNESS);
-    emit_end(sk, tp, birth, TCPTRAIL_RECORD_SECOND_WITNESS, now);
+    emit_end(sk, tp, birth, flags, now);
     return 0;
 }
 

@@ -176,10 +176,11 @@ static __always_inline int emit_socket(const struct sock* sk, const struct tcp_s
     int result = EMIT_NO_ROOM;
 
     flags |= read_socket_flags(sk, tp);
-    if (birth->told_ns) flags |= TCPTRAIL_RECORD_TOLD_BEFORE;
+    /* Without a branch, as there: told_ns is 0, or one of the two has the highest bit. */
+    flags |= read_bit(birth->told_ns | -birth->told_ns, 63, TCPTRAIL_RECORD_TOLD_BEFORE);
     if (!beyond) result = emit_in_ring(sk, tp, birth, flags, now);
     if (result == EMIT_NO_ROOM) result = emit_over(sk, tp, birth, flags, now);
-    return result == EMIT_NO_ROOM && beyond ? emit_in_ring(sk, tp, birth, flags, now) : result;
+    return result == EMIT_NO_ROOM && beyond ? emit_long(sk, tp, birth, flags, now) : result;
 }
 
 /* A birth without a socket that could be read. The rest of the record is empty. */

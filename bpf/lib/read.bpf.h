@@ -158,15 +158,23 @@ static __always_inline void read_trouble(struct tcptrail_trouble* to, const stru
     to->acked_jiffies = now - tp->rcv_tstamp;
 }
 
-/* Bits of enum tcptrail_record_flag that tell of the socket. */
-static __always_inline __u32 read_socket_flags(const struct sock* sk, const struct tcp_sock* tp) {
-    __u32 flags = 0;
+/* `flag` where that bit is set, without a branch. */
+static __always_inline __u32 read_bit(__u64 bits, int bit, __u32 flag) {
+    return (bits >> bit & 1) * flag;
+}
 
-    if (read_flag(sk, SOCK_DEAD)) flags |= TCPTRAIL_RECORD_ORPHAN;
-    if (read_flag(sk, SOCK_DONE)) flags |= TCPTRAIL_RECORD_FIN_RECEIVED;
-    if (read_flag(sk, SOCK_KEEPOPEN)) flags |= TCPTRAIL_RECORD_KEEPALIVE;
-    if (BPF_CORE_READ_BITFIELD(tp, nonagle) & TCP_NAGLE_OFF) flags |= TCPTRAIL_RECORD_NODELAY;
-    if (BPF_CORE_READ_BITFIELD(tp, syn_data_acked)) flags |= TCPTRAIL_RECORD_FAST_OPEN;
+/*
+ * Bits of enum tcptrail_record_flag that tell of the socket. The verifier walks all that follows a branch
+ * once more where the flags are known to be others.
+ */
+static __always_inline __u32 read_socket_flags(const struct sock* sk, const struct tcp_sock* tp) {
+    __u64 bits = sk->__sk_common.skc_flags;
+    __u32 flags = read_bit(bits, SOCK_DEAD, TCPTRAIL_RECORD_ORPHAN) |
+                  read_bit(bits, SOCK_DONE, TCPTRAIL_RECORD_FIN_RECEIVED) |
+                  read_bit(bits, SOCK_KEEPOPEN, TCPTRAIL_RECORD_KEEPALIVE);
+
+    flags |= read_bit(BPF_CORE_READ_BITFIELD(tp, nonagle), 0, TCPTRAIL_RECORD_NODELAY); /* TCP_NAGLE_OFF */
+    flags |= read_bit(BPF_CORE_READ_BITFIELD(tp, syn_data_acked), 0, TCPTRAIL_RECORD_FAST_OPEN);
     if (compat_is_mptcp(tp)) flags |= TCPTRAIL_RECORD_MPTCP;
     if (compat_has_rto_count(tp)) flags |= TCPTRAIL_RECORD_HAS_RTO_COUNT;
     return flags;
