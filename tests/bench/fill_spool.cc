@@ -147,6 +147,7 @@ void fill(const Options& options) {
     settings.directory = options.into;
     settings.max_bytes = options.max_bytes;
     settings.live_first = false;  // as it is half a second after the network has gone
+    settings.loose_bytes = 0;  // each day has its packed events: there is no time in which it could catch up
     auto spool = checked(spool::Spool::open(settings));
     Another another(options);
     std::vector<Message> messages;
