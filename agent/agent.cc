@@ -15,6 +15,7 @@
 #include "agent/base/heap.h"
 #include "agent/base/service.h"
 #include "agent/base/thread.h"
+#include "agent/log_events.h"
 #include "agent/transmit/client.h"
 
 namespace tcptrail {
@@ -28,6 +29,7 @@ constexpr auto shutdown_deadline = std::chrono::seconds(5);  // less than what K
 constexpr auto reload_deadline =
     std::chrono::seconds(1);  // the next agent, which comes at once, sends the rest
 constexpr uint64_t error_interval_ns = 10'000'000'000;
+constexpr uint64_t loss_interval_ns = 60'000'000'000;
 constexpr uint64_t violation_interval_ns = 600'000'000'000;  // it stays, as a rule
 
 std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reasons) {
@@ -46,10 +48,13 @@ Agent::Agent(const Config& config, encode::TextFormat format, serve::ConnectionM
     : config_(config),
       serving_(config.serve, metrics, [this] { return account(v1::REPORT_REASON_ASKED); }),
       writer_(format, stdout),
+      kafka_changes_(error_interval_ns),
+      spool_changes_(error_interval_ns),
       spool_errors_(error_interval_ns),
       capture_errors_(error_interval_ns),
       heartbeat_errors_(error_interval_ns),
-      violations_(violation_interval_ns) {}
+      violations_(violation_interval_ns),
+      losses_told_(loss_interval_ns) {}
 
 Result<std::optional<Config>> Agent::run(const Load& load) {
     share_one_heap();
@@ -72,7 +77,10 @@ Result<> Agent::run_loop(EventLoop& loop, const Load& load) {
     // All other threads run already: they are not raised.
     const PriorityBoost boost(config_.capture.priority_boost);
     if (!boost.result())
-        log_info("capture.priority_boost: " + boost.result().error().message + " (CAP_SYS_NICE)");
+        log_info(events::priority_not_raised,
+                 "the thread that reads the ring comes no sooner than others (capture.priority_boost): " +
+                     boost.result().error().message +
+                     "; give it CAP_SYS_NICE or LimitNICE=-15, or set capture.priority_boost to 0");
     has_started_ = true;
     service::tell_ready(pipeline_->describe());
     auto result = loop.run();
@@ -93,14 +101,14 @@ void Agent::on_signal(int signal, const Load& load) {
     auto loaded = load();
     if (!loaded) {
         const std::string told = "not reloaded, the configuration in force stays: " + loaded.error().message +
-                                 " (mend it, then SIGHUP)";
-        log_error(told);
+                                 "; mend it, then reload again";
+        log_error(events::reload_refused, told);
         service::tell_status(told);
         return;
     }
     service::tell_reloading();
     service::tell_alive();  // for the time until the next agent feeds it
-    log_info("reloading the configuration");
+    log_info(events::reloading, "reloading the configuration");
     next_ = std::move(*loaded);
     loop_->stop();
 }
@@ -117,22 +125,28 @@ Result<> Agent::start() {
         if (auto started = start_delivery(); !started) return started;
     audit_ = std::make_unique<Audit>(*pipeline_, config_.context.proc);
     reporter_ = std::make_unique<Reporter>(*pipeline_, *audit_);
-    log_info(pipeline_->describe());
+    log_info(events::tracing, pipeline_->describe(), {{"run_id", pipeline_->host().run_id}});
     for (const capture::Gap& gap : pipeline_->capture().gaps())
-        log_error(gap.reason);
+        log_error(events::tracing_gap, gap.reason);
     if (has_kafka()) {
-        log_info("sending to Kafka at " + config_.kafka.brokers + ", run " + pipeline_->host().run_id +
-                 (pipeline_->starts() > 1
-                      ? ", which goes on after event " + std::to_string(pipeline_->last_sequence())
-                      : ""));
+        log_info(events::sending,
+                 "sending to Kafka at " + config_.kafka.brokers + ", run " + pipeline_->host().run_id +
+                     (pipeline_->starts() > 1
+                          ? ", which goes on after event " + std::to_string(pipeline_->last_sequence())
+                          : ""),
+                 {{"brokers", config_.kafka.brokers}, {"run_id", pipeline_->host().run_id}});
         if (const uint64_t lost = pipeline_->lost_with_memory())
-            log_error(std::to_string(lost) +
-                      " events of this run waited in memory for the disk when an agent was killed: lost");
+            log_error(
+                {"encode", events::events_lost},
+                std::to_string(lost) +
+                    " events of this run lost (killed): they waited in memory for the disk when an agent "
+                    "was killed: mend the disk (spool.directory), and stop agents by SIGTERM",
+                {{"reason", "killed"}, {"count", lost}});
         report(v1::REPORT_REASON_START);
         return {};
     }
     if (serving_.has_metrics()) look();
-    log_info("kafka.brokers is not set: printing to standard output");
+    log_info(events::printing, "kafka.brokers is not set: printing to standard output");
     if (auto written = writer_.header(); !written) return written;
     return writer_.flush();
 }
@@ -163,14 +177,22 @@ Result<> Agent::open_spool() {
     spool_ = std::move(*spool);
     const auto stats = spool_->stats();
     if (stats.files_set_aside)
-        log_error("the spool in " + config_.spool.directory +
-                  " could not be read; it was renamed and a new one begun");
-    if (stats.found) log_info("the spool holds " + std::to_string(stats.found) + " events from before");
+        log_error(
+            events::spool_replaced,
+            "the spool in " + config_.spool.directory +
+                " could not be read; it was renamed (spool.db.corrupt-*) and a new one begun with what could "
+                "be saved: check the disk, see tcptrail spool stat, and remove the old one",
+            {{"directory", config_.spool.directory}});
+    if (stats.found)
+        log_info(events::spool_found,
+                 "the spool holds " + std::to_string(stats.found) + " events from before",
+                 {{"count", stats.found}});
     return {};
 }
 
 Result<> Agent::start_delivery() {
-    if (const auto warning = transmit::client_warning(config_.kafka)) log_warning(*warning);
+    if (const auto warning = transmit::client_warning(config_.kafka))
+        log_warning(events::kafka_client_old, *warning);
     auto reader = spool_->reader();
     if (!reader) return std::unexpected(std::move(reader.error()));
     auto transmitter = transmit::Transmitter::start(config_.kafka, std::move(*reader));
@@ -186,9 +208,7 @@ Result<> Agent::listen(EventLoop& loop) {
     };
     every(std::chrono::milliseconds(config_.capture.drain_interval_ms), [this] { drain(); });
     every(std::chrono::seconds(config_.capture.sweep_interval_secs), [this] {
-        if (auto swept = pipeline_->sweep(); !swept)
-            if (auto suppressed = capture_errors_.pass())
-                log_error(with_suppressed(swept.error().message, *suppressed));
+        if (auto swept = pipeline_->sweep(); !swept) log_capture_error(swept.error());
     });
     every(Pipeline::progress_period, [this] { progress(); });
     every(heartbeat_interval, [this] { heartbeat(); });
@@ -198,7 +218,10 @@ Result<> Agent::listen(EventLoop& loop) {
     // With Kafka the report looks.
     const auto report_interval = std::chrono::seconds(config_.report_interval_secs);
     if (!has_kafka()) {
-        if (serving_.has_metrics()) every(report_interval, [this] { look(); });
+        every(report_interval, [this] {
+            if (serving_.has_metrics()) look();
+            tell_losses(account(v1::REPORT_REASON_ASKED));
+        });
         return result;
     }
     every(maintenance_interval, [this] { pipeline_->keep(); });
@@ -214,8 +237,7 @@ void Agent::drain() {
     const auto drained = pipeline_->drain();
     has_drained_ |= drained.has_value();
     if (!drained) {
-        if (auto suppressed = capture_errors_.pass())
-            log_error(with_suppressed(drained.error().message, *suppressed));
+        log_capture_error(drained.error());
     } else if (!*drained && !std::exchange(drains_again_, true)) {
         loop_->soon([this] {
             drains_again_ = false;
@@ -232,8 +254,7 @@ void Agent::feed_watchdog() {
 
 void Agent::progress() {
     if (auto told = pipeline_->progress([this] { return !output_closed_; }); !told)
-        if (auto suppressed = capture_errors_.pass())
-            log_error(with_suppressed(told.error().message, *suppressed));
+        log_capture_error(told.error());
     drain();
 }
 
@@ -247,9 +268,11 @@ bool Agent::keep(const Checkpoint& checkpoint) {
     const auto result =
         spool_->append(outbox_.messages(), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     outbox_.clear();
-    if (!result)
-        if (auto suppressed = spool_errors_.pass())
-            log_error(with_suppressed(result.error().message, *suppressed));
+    // What the disk does not take, watch_spool() tells.
+    if (!result && !spool_->stats().in_memory)
+        log_error(spool_errors_, events::spool_failed,
+                  result.error().message + "; check the disk, and see tcptrail spool verify",
+                  {{"directory", config_.spool.directory}});
     // What Kafka may have must never be told anew under the same numbers, between others: the ring gives it
     // up.
     return spool_->settled() || spool_->delivers_from_memory();
@@ -264,20 +287,26 @@ void Agent::heartbeat() {
     else
         told = problems.error().message;
     if (told.empty()) return;
-    if (auto suppressed = heartbeat_errors_.pass()) log_error(with_suppressed(told, *suppressed));
+    log_error(heartbeat_errors_, events::tracing_disturbed, told);
 }
 
 void Agent::look() {
-    if (auto looked = audit_->look(); !looked)
-        if (auto suppressed = capture_errors_.pass())
-            log_error(with_suppressed(looked.error().message, *suppressed));
+    if (auto looked = audit_->look(); !looked) log_capture_error(looked.error());
+}
+
+void Agent::log_capture_error(const Error& error) {
+    log_error(capture_errors_, events::capture_failed,
+              "the kernel side cannot be read: " + error.message +
+                  "; if this goes on, restart the agent, and report it with the output of tcptrail check");
 }
 
 void Agent::report(v1::ReportReason reason) {
     // After stop() nothing is counted any more.
     if (reason != v1::REPORT_REASON_STOP) look();
-    outbox_.add(to_message(account(reason)));
+    const v1::AgentReport told = account(reason);
+    outbox_.add(to_message(told));
     pipeline_->keep();
+    tell_losses(told);
 }
 
 v1::AgentReport Agent::account(v1::ReportReason reason) {
@@ -285,34 +314,54 @@ v1::AgentReport Agent::account(v1::ReportReason reason) {
     if (spool_) delivery = {outbox_.size(), spool_->stats(), transmitter_->status()};
     v1::AgentReport report = reporter_->report(reason, delivery);
     if (report.audit_violations_size() > 0)
-        if (auto suppressed = violations_.pass())
-            log_error(with_suppressed("the accounts do not fit, which is a fault of tcptrail: " +
-                                          fmt::format("{}", fmt::join(report.audit_violations(), "; ")),
-                                      *suppressed));
+        log_error(violations_, events::accounts_wrong,
+                  fmt::format(
+                      "the accounts do not fit, which is a fault of tcptrail: {}; report it with the output "
+                      "of tcptrail status -o json",
+                      fmt::join(report.audit_violations(), "; ")));
     return report;
 }
 
+// Each reason by itself, for who looks for one.
+void Agent::tell_losses(const v1::AgentReport& report) {
+    if (!losses_.has_untold(report) || !losses_told_.pass()) return;
+    for (const Losses::Loss& loss : losses_.tell(report))
+        log_error({loss.stage, events::events_lost}, loss.text,
+                  {{"reason", loss.reason}, {"count", loss.count}});
+}
+
+// What lasts is told once; what comes and goes, as it is at that moment, every ten seconds at most.
 void Agent::watch_kafka() {
     const transmit::TransmitStatus status = transmitter_->status();
-    if (status.problem == kafka_problem_) return;
+    if (status.problem == kafka_problem_ || !kafka_changes_.pass()) return;
     kafka_problem_ = status.problem;
     if (kafka_problem_.empty())
-        log_info("Kafka acknowledges again");
+        log_info(events::kafka_acknowledges, "Kafka acknowledges again");
     else
-        log_error("Kafka: " + kafka_problem_ + "; events are kept in " + config_.spool.directory);
+        log_error(events::kafka_trouble,
+                  "Kafka: " + kafka_problem_ + "; events are kept in " + config_.spool.directory +
+                      " meanwhile, see tcptrail status",
+                  {{"error", status.problem_error}, {"directory", config_.spool.directory}});
 }
 
 void Agent::watch_spool() {
     const spool::SpoolStats stats = spool_->stats();
     if (stats.problem.empty() == spool_problem_.empty() && stats.in_memory == spool_in_memory_) return;
+    if (!spool_changes_.pass()) return;
+    const logging::Fields fields{{"directory", config_.spool.directory}};
     if (stats.in_memory)
-        log_error("spool: " + stats.problem + "; events are kept in memory, and delivered from there");
+        log_error(
+            events::spool_in_memory,
+            "spool: " + stats.problem +
+                "; events are kept in memory, and delivered from there: mend the disk, which is tried again, "
+                "or set another spool.directory",
+            fields);
     else if (spool_in_memory_)
-        log_info("spool: events are stored on the disk again");
+        log_info(events::spool_on_disk, "spool: events are stored on the disk again", fields);
     if (!stats.in_memory && !stats.problem.empty())
-        log_error("spool: " + stats.problem);
+        log_error(events::disk_nearly_full, "spool: " + stats.problem, fields);
     else if (stats.problem.empty() && !spool_in_memory_)
-        log_info("spool: the disk has room again");
+        log_info(events::disk_has_room, "spool: the disk has room again", fields);
     spool_problem_ = stats.problem;
     spool_in_memory_ = stats.in_memory;
 }
@@ -329,33 +378,37 @@ void Agent::settle() {
 void Agent::stop() {
     // Both look for ends that were missed.
     if (auto looked = spool_ ? audit_->look() : pipeline_->sweep(); !looked)
-        log_error(looked.error().message);
-    if (auto stopped = pipeline_->stop(); !stopped) log_error(stopped.error().message);
+        log_capture_error(looked.error());
+    if (auto stopped = pipeline_->stop(); !stopped) log_capture_error(stopped.error());
     if (spool_) {
         report(v1::REPORT_REASON_STOP);
         settle();
         transmitter_->stop(next_ ? reload_deadline : shutdown_deadline);
         settle();
         const auto stats = spool_->stats();
-        log_info("spool: since it was made " + std::to_string(stats.in) +
-                 " events and reports = " + std::to_string(stats.released) + " acknowledged by Kafka + " +
-                 std::to_string(stats.held) + " kept for the next start + " +
-                 losses({{"too_large", stats.too_large},
-                         {"evicted", stats.evicted},
-                         {"expired", stats.expired},
-                         {"damaged", stats.damaged},
-                         {"memory_full", stats.memory_full}}));
+        log_info(events::spool_closed,
+                 "spool: since it was made " + std::to_string(stats.in) +
+                     " events and reports = " + std::to_string(stats.released) + " acknowledged by Kafka + " +
+                     std::to_string(stats.held) + " kept for the next start + " +
+                     losses({{"too_large", stats.too_large},
+                             {"evicted", stats.evicted},
+                             {"expired", stats.expired},
+                             {"damaged", stats.damaged},
+                             {"memory_full", stats.memory_full}}),
+                 {{"held", stats.held}, {"released", stats.released}});
     } else if (!output_closed_) {
         (void)writer_.flush();  // nobody is left to tell
     }
     if (const auto account = pipeline_->account())
-        log_info("capture: " + std::to_string(account->seen) +
-                 " connections seen = " + std::to_string(account->told) + " told + " +
-                 losses({{"ring_full", account->ring_full}, {"malformed", account->malformed}}) +
-                 (pipeline_->capture().is_pinned()
-                      ? " + " + std::to_string(account->in_ring) +
-                            " in the ring; tracing goes on (tcptrail detach ends it)"
-                      : ""));
+        log_info(events::tracing_ended,
+                 "capture: " + std::to_string(account->seen) +
+                     " connections seen = " + std::to_string(account->told) + " told + " +
+                     losses({{"ring_full", account->ring_full}, {"malformed", account->malformed}}) +
+                     (pipeline_->capture().is_pinned()
+                          ? " + " + std::to_string(account->in_ring) +
+                                " in the ring; tracing goes on (tcptrail detach ends it)"
+                          : ""),
+                 {{"seen", account->seen}, {"told", account->told}, {"in_ring", account->in_ring}});
 }
 
 }  // namespace tcptrail

@@ -17,6 +17,7 @@
 #include "agent/config.h"
 #include "agent/encode/message.h"
 #include "agent/encode/text.h"
+#include "agent/losses.h"
 #include "agent/outbox.h"
 #include "agent/pipeline.h"
 #include "agent/report.h"
@@ -60,6 +61,8 @@ private:
     void report(v1::ReportReason reason);
     v1::AgentReport account(v1::ReportReason reason);
     void look();
+    void tell_losses(const v1::AgentReport& report);
+    void log_capture_error(const Error& error);
     void watch_kafka();
     void watch_spool();
     void settle();
@@ -86,10 +89,14 @@ private:
     std::string kafka_problem_;  // as it was logged last
     std::string spool_problem_;  // the same
     bool spool_in_memory_ = false;
+    LogLimiter kafka_changes_;
+    LogLimiter spool_changes_;
     LogLimiter spool_errors_;
     LogLimiter capture_errors_;
     LogLimiter heartbeat_errors_;
     LogLimiter violations_;
+    Losses losses_;
+    LogLimiter losses_told_;
 };
 
 }  // namespace tcptrail

@@ -3,8 +3,8 @@
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
+#include "agent/base/log.h"
 #include "agent/commands/command.h"
 #include "version.h"
 
@@ -69,6 +69,6 @@ int main(int argc, char** argv) {
 
     const auto status = action();
     if (status) return static_cast<int>(*status);
-    fprintf(stderr, "tcptrail: %s\n", status.error().message.c_str());
+    tcptrail::tell_failure(status.error().message);
     return static_cast<int>(status.error().code);
 }

@@ -8,6 +8,7 @@
 #include "agent/base/log.h"
 #include "agent/config_serve.h"
 #include "agent/encode/text.h"
+#include "agent/log_events.h"
 
 namespace tcptrail {
 
@@ -21,11 +22,14 @@ constexpr auto retry_interval = std::chrono::seconds(10);
 void Serving::begin(EventLoop& loop) {
     if (!options_.socket.empty())
         if (auto opened = open_socket(loop); !opened)
-            log_warning("tcptrail status cannot ask this agent (serve.socket): " + opened.error().message);
+            log_warning(events::status_not_served,
+                        "tcptrail status cannot ask this agent (serve.socket): " + opened.error().message +
+                            "; mend that or set another path, then reload");
     if (!has_metrics()) return;
     try_http(loop);
     if (auto repeated = loop.every(retry_interval, [this, &loop] { try_http(loop); }); !repeated)
-        log_warning("serve.metrics.listen: " + repeated.error().message);
+        log_warning(events::metrics_not_served, "serve.metrics.listen is not tried again: " +
+                                                    repeated.error().message + "; restart the agent");
 }
 
 void Serving::end() {
@@ -80,10 +84,12 @@ void Serving::try_http(EventLoop& loop) {
     if (http_) return;
     const auto opened = open_http(loop);
     const std::string where = options_.metrics.listen + " (serve.metrics.listen)";
-    if (opened && std::exchange(http_failed_, false)) log_info("metrics are served at " + where + " now");
+    if (opened && std::exchange(http_failed_, false))
+        log_info(events::metrics_served, "metrics are served at " + where + " now");
     if (!opened && !std::exchange(http_failed_, true))
-        log_warning("metrics cannot be served at " + where +
-                    ", which is tried again: " + opened.error().message);
+        log_warning(events::metrics_not_served, "metrics cannot be served at " + where +
+                                                    ", which is tried again: " + opened.error().message +
+                                                    "; free that address, or set another one and reload");
 }
 
 }  // namespace tcptrail

@@ -2,195 +2,110 @@
 #include "agent/base/log.h"
 
 #include <fmt/format.h>
-#include <spdlog/formatter.h>
-#include <spdlog/logger.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <sys/stat.h>
-#include <time.h>
+#include <poll.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <cstdlib>
-#include <iterator>
-#include <memory>
+#include <cstdio>
 #include <utility>
 
-#include "agent/base/utf8.h"
+#include "agent/base/journal.h"
+#include "agent/base/log_forms.h"
+#include "agent/base/mutex.h"
 
 namespace tcptrail {
 
 namespace {
 
-using Buffer = spdlog::memory_buf_t;
+using logging::Event;
+using logging::Fields;
+using logging::Format;
+using logging::Level;
+using logging::Message;
 
-enum class Style { text, journal, json };
+enum class Form { text, journal, json };
 
-struct LevelName {
-    std::string_view name;
-    int priority;  // of syslog, as the journal takes it
-};
-
-LevelName describe(spdlog::level::level_enum level) {
-    switch (level) {
-        case spdlog::level::trace:
-        case spdlog::level::debug:
-            return {"debug", 7};
-        case spdlog::level::info:
-            return {"info", 6};
-        case spdlog::level::warn:
-            return {"warning", 4};
-        default:
-            return {"error", 3};
-    }
+// A pipe that is writable takes PIPE_BUF bytes without waiting, a socket more than that, a file always.
+bool write_now(const std::string& line) {
+    pollfd standard_error{STDERR_FILENO, POLLOUT, 0};
+    if (poll(&standard_error, 1, 0) != 1 || !(standard_error.revents & POLLOUT)) return false;
+    return write(STDERR_FILENO, line.data(), line.size()) == static_cast<ssize_t>(line.size());
 }
 
-spdlog::level::level_enum to_spdlog(logging::Level level) {
-    switch (level) {
-        case logging::Level::debug:
-            return spdlog::level::debug;
-        case logging::Level::info:
-            return spdlog::level::info;
-        case logging::Level::warning:
-            return spdlog::level::warn;
-        case logging::Level::error:
-            break;
-    }
-    return spdlog::level::err;
+Form choose_form(Format format) {
+    if (format == Format::json) return Form::json;
+    if (is_journal_stderr()) return Form::journal;
+    return format == Format::text || isatty(STDERR_FILENO) == 1 ? Form::text : Form::json;
 }
 
-// Control characters as \n or \u001b, as JSON writes them. The ones of U+0080 to U+009F too: a terminal obeys
-// them.
-template <class Out>
-void append_escaped(Out out, std::string_view text, bool json) {
-    while (!text.empty()) {
-        const size_t length = utf8_sequence(text);
-        const auto byte = static_cast<unsigned char>(text[0]);
-        if (length == 0) {
-            fmt::format_to(out, "\uFFFD");
-        } else if (byte == '\n') {
-            fmt::format_to(out, "\\n");
-        } else if (byte == '\r') {
-            fmt::format_to(out, "\\r");
-        } else if (byte == '\t') {
-            fmt::format_to(out, "\\t");
-        } else if (byte < 0x20 || byte == 0x7f) {
-            fmt::format_to(out, "\\u{:04x}", byte);
-        } else if (byte == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0) {
-            fmt::format_to(out, "\\u{:04x}", static_cast<unsigned char>(text[1]));
-        } else if (json && (byte == '"' || byte == '\\')) {
-            fmt::format_to(out, "\\{}", text[0]);
-        } else {
-            fmt::format_to(out, "{}", text.substr(0, length));
-        }
-        text.remove_prefix(length == 0 ? 1 : length);
-    }
-}
-
-// RFC 3339 in UTC with milliseconds.
-void append_time(Buffer& out, spdlog::log_clock::time_point time) {
-    using std::chrono::duration_cast;
-    const auto millis = duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-    const auto seconds = static_cast<time_t>(millis / 1000);
-    tm utc{};
-    gmtime_r(&seconds, &utc);
-    fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
-                   utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, millis % 1000);
-}
-
-class LineFormatter : public spdlog::formatter {
+class Log {
 public:
-    explicit LineFormatter(Style style) : style_(style) {}
-
-    void format(const spdlog::details::log_msg& message, Buffer& out) override {
-        const LevelName level = describe(message.level);
-        const std::string_view text(message.payload.data(), message.payload.size());
-        const auto end = std::back_inserter(out);
-        if (style_ == Style::json) {
-            fmt::format_to(end, R"({{"time":")");
-            append_time(out, message.time);
-            fmt::format_to(end, R"(","level":"{}","message":")", level.name);
-            append_escaped(end, text, true);
-            fmt::format_to(end, "\"}}\n");
-            return;
-        }
-        if (style_ == Style::journal) {
-            fmt::format_to(end, "<{}>", level.priority);
-        } else {
-            append_time(out, message.time);
-            fmt::format_to(end, " {} ", level.name);
-        }
-        append_escaped(end, text, false);
-        fmt::format_to(end, "\n");
+    void configure(Level level, Format format) {
+        const MutexLock lock(mutex_);
+        level_ = level;
+        form_ = choose_form(format);
     }
 
-    std::unique_ptr<spdlog::formatter> clone() const override {
-        return std::make_unique<LineFormatter>(style_);
+    void write(Level level, const Event& event, std::string_view text, const Fields& fields, bool is_last) {
+        const MutexLock lock(mutex_);
+        if (level < level_) return;
+        if (dropped_ > 0) {
+            const std::string told = fmt::format(
+                "{} messages before this one were dropped, as who reads the log took none: see what keeps it "
+                "busy",
+                dropped_);
+            if (put({Level::warning, logging::messages_dropped, told, {{"count", dropped_}}, unix_nanos()},
+                    is_last))
+                dropped_ = 0;
+        }
+        if (!put({level, event, text, fields, unix_nanos()}, is_last)) ++dropped_;
     }
 
 private:
-    Style style_;
+    bool put(const Message& message, bool is_last) NEEDS_LOCK(mutex_) {
+        if (form_ == Form::text) return write_now(as_text(message));
+        if (form_ == Form::json) return write_now(as_json(message));
+        if (is_last) return write_now(as_stream(message));
+        const auto outcome = journal_.send(as_entry(message));
+        return outcome == JournalSocket::Outcome::sent ||
+               (outcome == JournalSocket::Outcome::absent && write_now(as_stream(message)));
+    }
+
+    Mutex mutex_;
+    Level level_ GUARDED_BY(mutex_) = Level::info;
+    Form form_ GUARDED_BY(mutex_) = choose_form(Format::automatic);
+    JournalSocket journal_ GUARDED_BY(mutex_);
+    uint64_t dropped_ GUARDED_BY(mutex_) = 0;  // since the last one that was taken
 };
 
-// systemd names the stream that it reads; standard error may have been redirected since.
-bool writes_to_journal() {
-    const char* stream = std::getenv("JOURNAL_STREAM");
-    struct stat status{};
-    if (stream == nullptr || fstat(STDERR_FILENO, &status) != 0) return false;
-    return fmt::format("{}:{}", status.st_dev, status.st_ino) == stream;
-}
-
-Style choose_style(logging::Format format) {
-    if (format == logging::Format::json) return Style::json;
-    if (writes_to_journal()) return Style::journal;
-    if (format == logging::Format::text || isatty(STDERR_FILENO) == 1) return Style::text;
-    return Style::json;
-}
-
-spdlog::logger make_logger() {
-    auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-    sink->set_formatter(std::make_unique<LineFormatter>(choose_style(logging::Format::automatic)));
-    return {"tcptrail", std::move(sink)};
-}
-
-spdlog::logger& logger() {
-    static spdlog::logger instance = make_logger();
-    return instance;
-}
-
-void log(logging::Level level, std::string_view message) {
-    logger().log(to_spdlog(level), spdlog::string_view_t(message.data(), message.size()));
+Log& the_log() {
+    static Log log;
+    return log;
 }
 
 }  // namespace
 
-void init_logging(logging::Level level, logging::Format format) {
-    logger().set_formatter(std::make_unique<LineFormatter>(choose_style(format)));
-    logger().set_level(to_spdlog(level));
+void init_logging(Level level, Format format) {
+    the_log().configure(level, format);
 }
 
-void log_debug(std::string_view message) {
-    log(logging::Level::debug, message);
+void log_debug(const Event& event, std::string_view message, Fields fields) {
+    the_log().write(Level::debug, event, message, fields, false);
 }
-void log_info(std::string_view message) {
-    log(logging::Level::info, message);
+void log_info(const Event& event, std::string_view message, Fields fields) {
+    the_log().write(Level::info, event, message, fields, false);
 }
-void log_warning(std::string_view message) {
-    log(logging::Level::warning, message);
+void log_warning(const Event& event, std::string_view message, Fields fields) {
+    the_log().write(Level::warning, event, message, fields, false);
 }
-void log_error(std::string_view message) {
-    log(logging::Level::error, message);
+void log_error(const Event& event, std::string_view message, Fields fields) {
+    the_log().write(Level::error, event, message, fields, false);
 }
-
-std::string one_line(std::string_view text) {
-    std::string out;
-    append_escaped(std::back_inserter(out), text, false);
-    return out;
+void log_last_error(const Event& event, std::string_view message, Fields fields) {
+    the_log().write(Level::error, event, message, fields, true);
 }
 
-std::string json_string(std::string_view text) {
-    std::string out = "\"";
-    append_escaped(std::back_inserter(out), text, true);
-    return out += '"';
+void tell_failure(std::string_view message) {
+    fmt::print(stderr, "{}tcptrail: {}\n", is_journal_stderr() ? "<3>" : "", message);
 }
 
 std::optional<uint64_t> LogLimiter::pass(uint64_t now_nanos) {
@@ -202,10 +117,15 @@ std::optional<uint64_t> LogLimiter::pass(uint64_t now_nanos) {
     return std::exchange(suppressed_, 0);
 }
 
-std::string with_suppressed(std::string_view message, uint64_t suppressed) {
-    if (suppressed == 0) return std::string(message);
-    return fmt::format("{} ({} more like it {} not logged)", message, suppressed,
-                       suppressed == 1 ? "was" : "were");
+void log_error(LogLimiter& limiter, const Event& event, std::string_view message, Fields fields) {
+    const auto suppressed = limiter.pass();
+    if (!suppressed) return;
+    if (*suppressed == 0) return log_error(event, message, std::move(fields));
+    fields.emplace_back("suppressed", *suppressed);
+    log_error(event,
+              fmt::format("{} ({} more like it {} not logged)", message, *suppressed,
+                          *suppressed == 1 ? "was" : "were"),
+              std::move(fields));
 }
 
 }  // namespace tcptrail

@@ -12,6 +12,8 @@
 #endif
 
 #define GUARDED_BY(x) TCPTRAIL_THREAD_SAFETY(guarded_by(x))
+// A function that is called with the lock held.
+#define NEEDS_LOCK(x) TCPTRAIL_THREAD_SAFETY(requires_capability(x))
 
 namespace tcptrail {
 

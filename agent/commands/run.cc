@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/base/log.h"
 #include "agent/commands/command.h"
+#include "agent/log_events.h"
 #include "agent/serve/connection_metrics.h"
 
 namespace tcptrail::commands {
@@ -73,8 +74,9 @@ Result<ExitCode> run(const ConfigOptions& options) {
         Ended ended = run_agent(*config, [&] { return load_config(options); }, metrics);
         if (!ended.result) {
             if (ended.had_started || !before) return std::unexpected(std::move(ended.result.error()));
-            log_error("the new configuration does not work, the one before it is in force again: " +
-                      ended.result.error().message);
+            log_error(events::reload_reverted,
+                      "the new configuration does not work, the one before it is in force again: " +
+                          ended.result.error().message + "; mend it, then reload again");
             config = std::move(*std::exchange(before, std::nullopt));
         } else if (*ended.result) {
             before = std::exchange(*config, std::move(**ended.result));
@@ -92,7 +94,15 @@ void add_run(CLI::App& app, Action& action) {
         app.add_subcommand("run", "run the agent: to Kafka, or to standard output without kafka.brokers");
     command->footer(examples);
     add_config_options(*command, *options);
-    command->callback([options, &action] { action = [options] { return run(*options); }; });
+    command->callback([options, &action] {
+        action = [options]() -> Result<ExitCode> {
+            const auto ended = run(*options);
+            if (ended) return ended;
+            const auto status = static_cast<unsigned>(ended.error().code);
+            log_last_error(events::failed, ended.error().message, {{"exit_status", status}});
+            return ended.error().code;
+        };
+    });
 }
 
 }  // namespace tcptrail::commands

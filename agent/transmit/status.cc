@@ -5,10 +5,11 @@
 
 namespace tcptrail::transmit {
 
-void StatusBoard::failure(const std::string& text) {
+void StatusBoard::failure(const std::string& text, const std::string& error) {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     MutexLock lock(mutex_);
     problem_ = last_error_ = text;
+    problem_error_ = error;
     last_error_unix_nanos_ = static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
     troubled_ = true;
 }
@@ -17,6 +18,7 @@ void StatusBoard::solved() {
     if (!troubled_) return;
     MutexLock lock(mutex_);
     problem_.clear();
+    problem_error_.clear();
     troubled_ = false;
 }
 
@@ -33,6 +35,7 @@ TransmitStatus StatusBoard::snapshot() const {
     status.connected = connected;
     MutexLock lock(mutex_);
     status.problem = problem_;
+    status.problem_error = problem_error_;
     status.last_error = last_error_;
     status.last_error_unix_nanos = last_error_unix_nanos_;
     return status;

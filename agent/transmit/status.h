@@ -21,6 +21,8 @@ struct TransmitStatus {
     uint64_t clients = 0;  // librdkafka producers made: more than one after a fatal error or a new batch size
     bool connected = false;  // brokers have answered, and were not all lost since
     std::string problem;  // what keeps messages from being acknowledged, in words; empty: nothing is known to
+    std::string
+        problem_error;  // librdkafka's name for it, such as TOPIC_AUTHORIZATION_FAILED; empty: it has none
     std::string last_error;
     uint64_t last_error_unix_nanos = 0;  // 0: none yet
 };
@@ -31,8 +33,8 @@ public:
     Counter taken, queued, acknowledged, too_large, failed, clients;
     std::atomic<bool> connected = false;
 
-    // A failure; it is the last error, and the problem until solved().
-    void failure(const std::string& text);
+    // A failure; it is the last error, and the problem until solved(). `error`: librdkafka's name for it.
+    void failure(const std::string& text, const std::string& error = {});
     void solved();
     bool troubled() const { return troubled_; }  // for the transmit thread
     TransmitStatus snapshot() const;
@@ -40,6 +42,7 @@ public:
 private:
     mutable Mutex mutex_;
     std::string problem_ GUARDED_BY(mutex_);
+    std::string problem_error_ GUARDED_BY(mutex_);
     std::string last_error_ GUARDED_BY(mutex_);
     uint64_t last_error_unix_nanos_ GUARDED_BY(mutex_) = 0;
     bool troubled_ = false;  // the transmit thread's: spares the lock for each acknowledgement

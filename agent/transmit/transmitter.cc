@@ -34,6 +34,10 @@ size_t size_of(const spool::MessageView& message) {
     return message.key.size() + message.value.size();
 }
 
+std::string name_of(rd_kafka_resp_err_t error) {
+    return rd_kafka_err2name(error);
+}
+
 }  // namespace
 
 Transmitter::Transmitter(const Options& options, std::unique_ptr<spool::SpoolReader> reader)
@@ -205,9 +209,11 @@ void Transmitter::fail_item(Window::Item& item, rd_kafka_resp_err_t error, bool 
     if (trouble == Trouble::too_large) {
         // A message that fills a batch had no company in it.
         if (alone || size_of(message) >= producer_->batch_bytes()) {
-            board_.failure(fmt::format(
-                "topic {}: a message of {} bytes is larger than max.message.bytes allows: set aside", topic,
-                size_of(message)));
+            board_.failure(
+                fmt::format(
+                    "topic {}: a message of {} bytes is larger than max.message.bytes allows: set aside",
+                    topic, size_of(message)),
+                name_of(error));
             board_.too_large.add();
             reader_->set_aside(item.entry->batch.id, message);
             finish(item);
@@ -219,7 +225,7 @@ void Transmitter::fail_item(Window::Item& item, rd_kafka_resp_err_t error, bool 
     windows_[item.entry->batch.lane].failed(item);
     board_.failed.add();
     // After a fatal error each report repeats it; the first one has told more.
-    if (!fatal_) board_.failure(explain(error, topic, options_.brokers));
+    if (!fatal_) board_.failure(explain(error, topic, options_.brokers), name_of(error));
     if (trouble == Trouble::missing_topic || error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
         suspect_ = message.topic;
     plan_retry(trouble);
@@ -233,7 +239,8 @@ void Transmitter::on_error(rd_kafka_resp_err_t error, const std::string& reason)
             fatal_ = true;
             board_.failure(cause == RD_KAFKA_RESP_ERR_NO_ERROR
                                ? why + ": a new Kafka client follows"
-                               : "the Kafka client failed for good, a new one follows: " + why);
+                               : "the Kafka client failed for good, a new one follows: " + why,
+                           name_of(cause == RD_KAFKA_RESP_ERR_NO_ERROR ? error : cause));
             plan_retry(classify(cause));
             return;
         }
@@ -243,7 +250,7 @@ void Transmitter::on_error(rd_kafka_resp_err_t error, const std::string& reason)
             return;
         default:
             if (classify(error) == Trouble::forbidden) board_.connected = false;
-            board_.failure(reason);
+            board_.failure(reason, name_of(error));
     }
 }
 
@@ -260,7 +267,8 @@ void Transmitter::retry() {
         // A client that has found a topic missing or forbidden learns only by asking that it no longer is.
         const auto error = producer_->probe(*suspect_, probe_timeout_ms).error;
         if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            board_.failure(explain(error, options_.topics[static_cast<size_t>(*suspect_)], options_.brokers));
+            board_.failure(explain(error, options_.topics[static_cast<size_t>(*suspect_)], options_.brokers),
+                           name_of(error));
             retry_at_.reset();
             plan_retry(classify(error));
             return;
@@ -317,12 +325,14 @@ void Transmitter::explain_silence() {
     // librdkafka's own errors are negative: no broker has answered.
     if (error < 0) board_.connected = false;
     if (error > 0)
-        board_.failure(explain(error, options_.topics[static_cast<size_t>(topic)], options_.brokers));
+        board_.failure(explain(error, options_.topics[static_cast<size_t>(topic)], options_.brokers),
+                       name_of(error));
     else if (!shortage.empty())  // it says more than that the other brokers cannot be reached
         board_.failure("the brokers do not acknowledge what is sent: " + shortage + " (min.insync.replicas)");
     else if (!board_.troubled())
-        board_.failure(error < 0 ? "the brokers do not answer"
-                                 : "the brokers do not acknowledge what is sent");
+        board_.failure(error < 0 ? "the brokers do not answer: check kafka.brokers, and the network to them"
+                                 : "the brokers do not acknowledge what is sent: their own logs say why",
+                       error < 0 ? name_of(error) : "");
 }
 
 // Until there is a report, a batch, a stop, or time to try again.

@@ -72,7 +72,7 @@ TEST_CASE("fault 58: a configuration that is wrong", "[faults][root]") {
         const std::string told =
             require_refusal(behind(setting.agent(), {"--config", path}), exit_configuration);
         CHECK_FALSE(std::filesystem::exists(setting.spool()));
-        CHECK(told.starts_with("tcptrail: " + path + ":" + std::to_string(wrong.line) + ": "));
+        CHECK(told.starts_with(path + ":" + std::to_string(wrong.line) + ": "));
     }
 }
 
@@ -81,7 +81,7 @@ TEST_CASE("fault 58: a configuration of 1 GB", "[faults][root]") {
     const std::string path = write_file(setting, "node: a\n");
     std::filesystem::resize_file(path, 1'000'000'000);
     const std::string told = require_refusal(behind(setting.agent(), {"--config", path}), exit_configuration);
-    CHECK(told.starts_with("tcptrail: " + path + ": "));
+    CHECK(told.starts_with(path + ": "));
 }
 
 TEST_CASE("fault 52: a wrong configuration while events wait on disk", "[faults][root]") {

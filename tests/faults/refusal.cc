@@ -2,6 +2,7 @@
 #include "tests/faults/refusal.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "tests/catch.h"
 #include "tests/kafka/process.h"
@@ -13,9 +14,12 @@ std::string require_refusal(const std::vector<std::string>& command, int status)
     INFO(finished.errors);
     REQUIRE(finished.status == status);
     CHECK(finished.output.empty());
-    CHECK(finished.errors.starts_with("tcptrail: "));
     CHECK(std::ranges::count(finished.errors, '\n') == 1);
-    return finished.errors;
+    const auto told = nlohmann::json::parse(finished.errors);
+    CHECK(told.at("level") == "error");
+    CHECK(told.at("event") == "failed");
+    CHECK(told.at("exit_status") == status);
+    return told.at("message");
 }
 
 std::vector<std::string> behind(std::vector<std::string> wrapper, const std::vector<std::string>& command) {

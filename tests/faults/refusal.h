@@ -8,8 +8,8 @@
 
 namespace tests {
 
-// Runs the command, which must end by itself, with this exit status and one line on its errors that begins
-// with "tcptrail: ". Returns the line.
+// Runs an agent, which must end by itself, with this exit status and one line on its errors: the event
+// "failed". Returns its message.
 std::string require_refusal(const std::vector<std::string>& command, int status);
 
 // `command` behind a wrapper: {"/usr/bin/prlimit", "--nofile=64"}.

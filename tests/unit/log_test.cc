@@ -2,15 +2,16 @@
 #include "agent/base/log.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
+#include <limits.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 
 #include "agent/base/fd.h"
 #include "agent/base/utf8.h"
@@ -20,15 +21,14 @@ using namespace tcptrail;
 
 namespace {
 
-// What `body` writes to standard error. `before` runs once standard error is a file, which it is given.
-std::string captured(const std::function<void()>& body, const std::function<void(int)>& before = {}) {
+// What `body` writes to standard error, which is a file meanwhile.
+std::string captured(const std::function<void()>& body) {
     char path[] = "/tmp/tcptrail-log-XXXXXX";
     const Fd file(mkstemp(path));
     REQUIRE(file.valid());
     unlink(path);
     const Fd saved(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
     dup2(file.get(), STDERR_FILENO);
-    if (before) before(file.get());
     body();
     dup2(saved.get(), STDERR_FILENO);
     init_logging(logging::Level::info, logging::Format::automatic);
@@ -88,52 +88,88 @@ TEST_CASE("utf8: the length of a sequence") {
     CHECK(utf8_sequence("\x80") == 0);
 }
 
+constexpr logging::Event event{"spool", "something"};
+
 TEST_CASE("log: lines of JSON, from the level on") {
     const std::string text = captured([] {
         init_logging(logging::Level::warning, logging::Format::json);
-        log_debug("no");
-        log_info("no");
-        log_warning("two\nlines");
-        log_error("bad \xff \"byte\"");
+        log_debug(event, "no");
+        log_info(event, "no");
+        log_warning(event, "two\nlines");
+        log_error(event, "bad \xff \"byte\"", {{"reason", "\"a\""}, {"count", 7u}});
     });
     const size_t end = text.find('\n');
     REQUIRE(end != std::string::npos);
-    CHECK(shape(text.substr(0, end)) ==
-          R"({"time":"9999-99-99T99:99:99.999Z","level":"warning","message":"two\nlines"})");
+    CHECK(
+        shape(text.substr(0, end)) ==
+        R"({"time":"9999-99-99T99:99:99.999Z","level":"warning","stage":"spool","event":"something","message":"two\nlines"})");
     const auto second_line = nlohmann::json::parse(text.substr(end + 1));
     CHECK(second_line["level"] == "error");
     CHECK(second_line["message"] == "bad \uFFFD \"byte\"");
+    CHECK(second_line["reason"] == "\"a\"");
+    CHECK(second_line["count"] == 7);
     CHECK(std::count(text.begin(), text.end(), '\n') == 2);
 }
 
 TEST_CASE("log: a line of text") {
     const std::string text = captured([] {
         init_logging(logging::Level::debug, logging::Format::text);
-        log_debug("a \"b\" \x1b[31m\nc");
+        log_debug(event, "a \"b\" \x1b[31m\nc", {{"reason", "told by the words"}});
     });
     CHECK(shape(text) == "9999-99-99T99:99:99.999Z debug a \"b\" \\u999b[99m\\nc\n");
 }
 
-TEST_CASE("log: automatic is JSON in a file, and text with priorities in the journal") {
+TEST_CASE("log: a line takes what a pipe takes at once, and no more") {
+    const std::string text = captured([] {
+        init_logging(logging::Level::info, logging::Format::json);
+        const std::string much(100'000, '"');
+        log_info(event, much, {{"a", much}, {"b", much}, {"c", much}, {"d", much}});
+    });
+    CHECK(text.size() > 3000);
+    CHECK(text.size() <= PIPE_BUF);
+    const auto parsed = nlohmann::json::parse(text);
+    CHECK(parsed["message"].get<std::string>().ends_with("\"\"…"));
+    CHECK(parsed["d"].get<std::string>().ends_with("\"\"…"));
+}
+
+TEST_CASE("log: automatic is JSON in a file") {
     const auto body = [] {
-        init_logging(logging::Level::debug, logging::Format::automatic);
-        log_debug("d");
-        log_info("i");
-        log_warning("w\nx");
-        log_error("e");
+        init_logging(logging::Level::info, logging::Format::automatic);
+        log_info(event, "i");
     };
     unsetenv("JOURNAL_STREAM");
     CHECK(captured(body).starts_with("{\"time\":"));
-
-    const auto name_stream = [](unsigned long add, int fd) {
-        struct stat status{};
-        fstat(fd, &status);
-        setenv("JOURNAL_STREAM", fmt::format("{}:{}", status.st_dev, status.st_ino + add).c_str(), 1);
-    };
-    CHECK(captured(body, [&](int fd) { name_stream(0, fd); }) == "<7>d\n<6>i\n<4>w\\nx\n<3>e\n");
     // Standard error was redirected: it is not the stream that systemd named.
-    CHECK(captured(body, [&](int fd) { name_stream(1, fd); }).starts_with("{\"time\":"));
+    setenv("JOURNAL_STREAM", "1:1", 1);
+    CHECK(captured(body).starts_with("{\"time\":"));
     unsetenv("JOURNAL_STREAM");
+}
+
+TEST_CASE("log: nobody reads the pipe, then somebody does") {
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    const Fd out(ends[0]), in(ends[1]);
+    const Fd saved(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
+    dup2(in.get(), STDERR_FILENO);
+    init_logging(logging::Level::info, logging::Format::json);
+    const std::string text(1000, 'x');
+    for (int i = 0; i < 1000; ++i)
+        log_info(event, text);  // 64 KiB fit: the others do not wait
+    std::string told(1 << 17, '\0');
+    told.resize(static_cast<size_t>(read(out.get(), told.data(), told.size())));
+    const auto taken = static_cast<uint64_t>(std::count(told.begin(), told.end(), '\n'));
+    log_info(event, "here again");
+    told.resize(1 << 17);
+    told.resize(static_cast<size_t>(read(out.get(), told.data(), told.size())));
+    dup2(saved.get(), STDERR_FILENO);
+    init_logging(logging::Level::info, logging::Format::automatic);
+
+    CHECK(taken > 10);
+    CHECK(taken < 100);
+    const auto dropped = nlohmann::json::parse(told.substr(0, told.find('\n')));
+    CHECK(dropped["event"] == "messages_dropped");
+    CHECK(dropped["count"] == 1000 - taken);
+    CHECK(told.find("here again") != std::string::npos);
 }
 
 TEST_CASE("log: the limiter lets one message per interval through and counts the others") {
@@ -152,7 +188,23 @@ TEST_CASE("log: the limiter lets one message per interval through and counts the
 }
 
 TEST_CASE("log: how many were suppressed") {
-    CHECK(with_suppressed("m", 0) == "m");
-    CHECK(with_suppressed("m", 1) == "m (1 more like it was not logged)");
-    CHECK(with_suppressed("m", 12) == "m (12 more like it were not logged)");
+    const std::string text = captured([] {
+        init_logging(logging::Level::info, logging::Format::text);
+        LogLimiter none(0), hour(3600 * second);
+        log_error(none, event, "a");
+        log_error(none, event, "b");
+        log_error(hour, event, "c");
+        log_error(hour, event, "d");
+        LogLimiter moment(second / 10);
+        log_error(moment, event, "e");
+        log_error(moment, event, "f");
+        std::this_thread::sleep_for(std::chrono::milliseconds(110));
+        log_error(moment, event, "g");
+    });
+    CHECK(shape(text) ==
+          "9999-99-99T99:99:99.999Z error a\n"
+          "9999-99-99T99:99:99.999Z error b\n"
+          "9999-99-99T99:99:99.999Z error c\n"
+          "9999-99-99T99:99:99.999Z error e\n"
+          "9999-99-99T99:99:99.999Z error g (9 more like it was not logged)\n");
 }
