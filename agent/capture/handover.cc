@@ -134,12 +134,13 @@ void Handover::find_interruption() {
         interruption_ = {control_->heartbeat_ns + control_->abandon_after_ns,
                          "the programs had heard of no agent for " +
                              std::to_string(control_->abandon_after_ns / 1'000'000'000) +
-                             " s and had switched themselves off"};
+                             " s (capture.abandon_after_secs) and had switched themselves off"};
     else if (!pins_.is_complete(predecessor_))
-        interruption_ = {control_->heartbeat_ns,
-                         "another program had removed the links from " + pins_.directory()};
+        interruption_ = {control_->heartbeat_ns, "another program had removed the links from " +
+                                                     pins_.directory() + " (look for what cleans up there)"};
     else if (control_->generation != predecessor_)
-        interruption_ = {control_->heartbeat_ns, "another program had written to the control map"};
+        interruption_ = {control_->heartbeat_ns,
+                         "another program had written to the control map (look for others with CAP_BPF)"};
     if (interruption_)
         interruption_->reason += ": connections between the agent before and this one are missing";
 }

@@ -61,9 +61,11 @@ std::string Capture::restore_control(uint64_t before_ns, uint64_t now_ns) {
     set_run_id(std::string(run_id_));
     __atomic_store_n(&control.generation, ours, __ATOMIC_RELEASE);
     if (found == 0 && now_ns - before_ns > silent_ns) {
-        std::string reason = "the programs had heard nothing of this process for " +
-                             std::to_string(silent_ns / 1'000'000'000) +
-                             " s and had switched themselves off: connections of that time are not told";
+        std::string reason =
+            "the programs had heard nothing of this process for " +
+            std::to_string(silent_ns / 1'000'000'000) +
+            " s and had switched themselves off: connections of that time are not told; give "
+            "it processor time, or raise capture.abandon_after_secs";
         add_gap(before_ns + silent_ns, now_ns, reason);
         return reason;
     }
@@ -97,7 +99,8 @@ std::string Capture::restore_pins() {
         return problem == before ? std::string()
                                  : "pins of the programs were removed by another program and cannot be made "
                                    "again (" +
-                                       problem + "): tracing ends with this process";
+                                       problem + "): tracing ends with this process; mend " + options_.pin +
+                                       ", then restart the agent";
     if (restored == 0) return {};
     return std::to_string(restored) + " of " + std::to_string(programs_->pinned()) + " pins in " +
            options_.pin +

@@ -80,7 +80,8 @@ Result<Pins> Pins::lock(const std::string& directory) {
     if (!fd.valid()) return fail_errno("cannot open " + directory, errno);
     if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) return fail_errno("cannot lock " + directory, errno);
-        return fail(directory + " is in use by " + holder(directory) + ": one agent traces at a time",
+        return fail(directory + " is in use by " + holder(directory) +
+                        ": one agent traces at a time; stop that one, or set another capture.pin",
                     ExitCode::unavailable);
     }
     return Pins(directory, std::move(fd));

@@ -108,13 +108,13 @@ std::unexpected<Error> refused(const std::string& what, int error) {
             return fail(
                 what + ": " + strerror(error) +
                     " although the capabilities are there: a seccomp profile, a security module or the "
-                    "kernel's lockdown forbids it",
+                    "kernel's lockdown forbids it; allow it bpf() and perf_event_open()",
                 ExitCode::no_permission);
     }
     return fail(what + ": " + strerror(error) + " (" + libbpf_reason() + ")" +
                     (error == ENOMEM ? "; give its memory cgroup more, or lower capture.ring_bytes and "
                                        "capture.max_connections"
-                                     : ""),
+                                     : "; tcptrail check tells what this kernel has"),
                 ExitCode::unavailable);
 }
 
@@ -326,7 +326,8 @@ Result<> Programs::attach() {
     read_costs();
     for (const HookStatus& hook : hooks_)
         if (hook.plan->required && !hook.attached)
-            return fail(std::string("cannot attach to ") + hook.plan->name + ": " + hook.problem,
+            return fail(std::string("cannot attach to ") + hook.plan->name + ": " + hook.problem +
+                            "; tcptrail check tells what this kernel has",
                         ExitCode::unavailable);
     return {};
 }

@@ -18,8 +18,14 @@ namespace {
 std::unexpected<Error> nobody(const std::string& path, int number) {
     auto problem = fail_errno("no agent serves " + path, number);
     const bool refused = number == EACCES || number == EPERM;
+    problem.error().message += refused ? "; root and the agent's own user and group may ask"
+                                       : "; is it running, with this serve.socket?";
     problem.error().code = refused ? ExitCode::no_permission : ExitCode::unavailable;
     return problem;
+}
+
+std::unexpected<Error> silent(const std::string& path) {
+    return fail("the agent at " + path + " does not answer; if that lasts, restart it");
 }
 
 }  // namespace
@@ -38,7 +44,7 @@ Result<std::string> ask(const std::string& path, std::chrono::milliseconds timeo
     if (setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most) != 0)
         return fail_errno("a socket", errno);
     if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-        return errno == EAGAIN ? fail("the agent at " + path + " does not answer") : nobody(path, errno);
+        return errno == EAGAIN ? silent(path) : nobody(path, errno);
 
     std::string text;
     std::array<char, 1 << 16> buffer{};
@@ -48,7 +54,7 @@ Result<std::string> ask(const std::string& path, std::chrono::milliseconds timeo
         const int ready =
             now < until ? poll(&waiting, 1, static_cast<int>((until - now) / 1'000'000) + 1) : 0;
         if (ready < 0 && errno != EINTR) return fail_errno("poll", errno);
-        if (ready == 0) return fail("the agent at " + path + " does not answer");
+        if (ready == 0) return silent(path);
         const ssize_t got = recv(fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
         if (got == 0) break;
         if (got > 0)
@@ -56,7 +62,7 @@ Result<std::string> ask(const std::string& path, std::chrono::milliseconds timeo
         else if (errno != EAGAIN && errno != EINTR)
             return fail_errno("the agent at " + path, errno);
     }
-    if (text.empty()) return fail("the agent at " + path + " ended without an answer");
+    if (text.empty()) return fail("the agent at " + path + " ended without an answer; its log says why");
     return text;
 }
 

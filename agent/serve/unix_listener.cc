@@ -28,7 +28,8 @@ Result<Fd> take_lock(const std::string& path) {
     Fd lock(open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, lock_mode));
     if (!lock.valid()) return fail_errno(name, errno);
     if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
-    if (errno == EWOULDBLOCK) return fail(path + " is another agent's, which runs");
+    if (errno == EWOULDBLOCK)
+        return fail(path + " is another agent's, which runs: each needs a path of its own");
     return fail_errno(name, errno);
 }
 
@@ -62,8 +63,8 @@ Result<> UnixListener::bind_and_listen() {
     path_.copy(address.sun_path, path_.size());
     struct stat status{};
     if (lstat(path_.c_str(), &status) == 0) {
-        if (!S_ISSOCK(status.st_mode)) return fail(path_ + " is no socket");
-        if (is_served(address)) return fail(path_ + " is another program's, which runs");
+        if (!S_ISSOCK(status.st_mode)) return fail(path_ + " is no socket: remove it, or set another path");
+        if (is_served(address)) return fail(path_ + " is another program's, which runs: set another path");
         if (unlink(path_.c_str()) != 0) return fail_errno(path_, errno);
     }
     Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

@@ -37,7 +37,8 @@ std::vector<FileSetAside> files_set_aside(const std::string& directory) {
 
 Result<Inspector> Inspector::open(const std::string& path) {
     if (std::error_code problem; !fs::exists(path, problem))
-        return fail("there is no spool at " + path + (problem ? ": " + problem.message() : ""));
+        return fail("there is no spool at " + path + (problem ? ": " + problem.message() : "") +
+                    "; spool.directory, or --directory, says where it is");
     Inspector inspector;
     inspector.path_ = path;
     const bool has_log = size_of(path + "-wal") > 0;
@@ -62,7 +63,8 @@ Result<Inspector::Overview> Inspector::overview() {
     overview.format = value("PRAGMA user_version");
     if (overview.format < 1 || overview.format > format_version)
         return fail(path_ + ": a file of format " + std::to_string(overview.format) +
-                    "; this program knows formats up to " + std::to_string(format_version));
+                    "; this program knows formats up to " + std::to_string(format_version) +
+                    ": use the one of the agent that wrote it");
     if (auto totals = read_totals(database_)) overview.totals = *totals;
     if (overview.format > 1)
         if (auto mark = read_mark(database_)) overview.has_mark = !mark->empty();

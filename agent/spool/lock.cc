@@ -53,8 +53,10 @@ Result<Fd> lock_directory(const std::string& directory) {
     if (!fd.valid()) return of_disk("cannot open " + path, errno);
     if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK) return of_disk("cannot lock " + path, errno);
-        return fail(fmt::format("spool {} is in use by {}: one agent owns it at a time", directory,
-                                holder(fd.get())));
+        return fail(
+            fmt::format("spool {} is in use by {}: one agent owns it at a time; stop that one, or set "
+                        "another spool.directory",
+                        directory, holder(fd.get())));
     }
     // Who holds it is told to a second one only: a full disk must not keep the agent from starting.
     const std::string pid = fmt::format("{}\n", getpid());

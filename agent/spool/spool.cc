@@ -60,7 +60,7 @@ SqlResult<PerLane<uint64_t>> highest_ids(Database& database, bool expected) {
 
 constexpr const char* scarce_text =
     "the disk is nearly full (spool.min_free_bytes): the spool does not grow, and its oldest events make "
-    "room for new ones";
+    "room for new ones; free the disk, or set another spool.directory";
 
 constexpr const char* replacement_suffix = ".new";
 

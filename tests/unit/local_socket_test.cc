@@ -135,7 +135,7 @@ TEST_CASE("local socket: a live one is left alone, one that was left behind is r
     const std::string path = folder.path() / "agent.sock";
     {
         const Server server(path, [] { return std::string("the first"); });
-        CHECK(refusal(path) == path + " is another agent's, which runs");
+        CHECK(refusal(path) == path + " is another agent's, which runs: each needs a path of its own");
         CHECK(serve::ask(path, 5s).value_or("") == "the first");
     }
     // As a process that is killed leaves it.
@@ -158,7 +158,7 @@ TEST_CASE("local socket: what is no socket, and what cannot be made") {
     const tests::Folder folder;
     const std::string path = folder.path() / "agent.sock";
     std::ofstream(path) << "precious";
-    CHECK(refusal(path) == path + " is no socket");
+    CHECK(refusal(path) == path + " is no socket: remove it, or set another path");
     CHECK(std::filesystem::file_size(path) == 8);
     CHECK_FALSE(refusal(path + "/below/agent.sock").empty());
     const std::string long_one = folder.path() / std::string(120, 'x');
@@ -212,5 +212,5 @@ TEST_CASE("local socket: an agent that stands still is no answer") {
     const auto answer = serve::ask(path, 200ms);
     REQUIRE_FALSE(answer);
     CHECK(answer.error().code == ExitCode::failure);
-    CHECK(answer.error().message == "the agent at " + path + " does not answer");
+    CHECK(answer.error().message == "the agent at " + path + " does not answer; if that lasts, restart it");
 }

@@ -220,7 +220,9 @@ TEST_CASE("one agent owns a spool") {
     auto second = Spool::open(options_in(folder.path()));
     REQUIRE_FALSE(second);
     CHECK(second.error().message == "spool " + folder.path() + " is in use by process " +
-                                        std::to_string(getpid()) + ": one agent owns it at a time");
+                                        std::to_string(getpid()) +
+                                        ": one agent owns it at a time; stop that one, or set another "
+                                        "spool.directory");
     open = {};
     CHECK(Spool::open(options_in(folder.path())));
 }
