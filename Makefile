@@ -60,8 +60,6 @@ BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpf
 
 # -isystem: generated headers and those of packages are not ours to warn about.
 CPPFLAGS := $(OVERLAY:%=-I%) -I. -isystem $(BUILD)/gen
-# spdlog and fmt from their shared libraries instead of compiling them anew in every object.
-CPPFLAGS += -DSPDLOG_SHARED_LIB -DSPDLOG_COMPILED_LIB -DSPDLOG_FMT_EXTERNAL
 # xxhash from its header, without its library.
 CPPFLAGS += -DXXH_INLINE_ALL
 # Cheap checks of bounds at run time: in libc's functions, in the standard library's containers.
@@ -75,7 +73,7 @@ warnings := -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror)
 # relro, now: the tables of the linker are read-only once the program runs.
 ldflags := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(sanitize)
 # libbpf statically: it must fit the skeleton, and hosts have many versions of it.
-libs := -l:libbpf.a -lelf -lz -lrdkafka -lprotobuf -lyaml-cpp -lspdlog -lfmt -lsqlite3 -lzstd -lcap -lsystemd
+libs := -l:libbpf.a -lelf -lz -lrdkafka -lprotobuf -lyaml-cpp -lfmt -lsqlite3 -lzstd -lcap -lsystemd
 # Headers that an object needs are written beside it. -MD, not -MMD: the generated ones count as
 # system headers. -MP: a header that was removed must not stop the build.
 deps := -MD -MP
