@@ -237,7 +237,7 @@ test-deb: tests ## the package, on Debian 12 and 13: built, installed in a fresh
 fuzz_targets := $(patsubst tests/fuzz/%.cc,%,$(filter-out %/fuzzer.cc %_test.cc,$(wildcard tests/fuzz/*.cc)))
 # What parses, and what that needs: neither BPF nor the commands.
 fuzz_sources := $(wildcard agent/config*.cc $(addprefix agent/,$(addsuffix /*.cc,base connections context encode spool)))
-fuzz_objects := $(patsubst %.cc,$(BUILD)/%.o,$(fuzz_sources) agent/capture/decode.cc agent/capture/lean.cc agent/serve/http_request.cc agent/serve/listen_address.cc agent/transmit/client.cc agent/transmit/framing.cc \
+fuzz_objects := $(patsubst %.cc,$(BUILD)/%.o,$(fuzz_sources) agent/capture/decode.cc agent/capture/lean.cc agent/serve/http_request.cc agent/serve/listen_address.cc agent/transmit/client.cc agent/transmit/framing.cc agent/transmit/setup.cc \
 	agent/commands/filter.cc) $(pb_objects)
 
 fuzz: ## fuzz the parsers: make fuzz SECS=60 [TARGET=config]

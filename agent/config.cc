@@ -6,6 +6,7 @@
 
 #include <exception>
 #include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -93,11 +94,14 @@ bool is_service_link(std::string_view name, std::string_view value) {
 // Takes the sources one after the other, each on top of those before.
 class Loader {
 public:
+    explicit Loader(const ConfigSources& sources);
     Result<> read_file(const std::string& path);
     Result<> read_environment(const std::vector<std::string>& environment);
     Result<> read_setting(const std::string& setting);
     // What no key gets wrong alone.
     Result<> check_together() const;
+    // What is wrong with the files that values in force name.
+    Result<> check_files() const;
     const Config& config() const { return config_; }
 
 private:
@@ -108,10 +112,61 @@ private:
     Result<> set_map(const ConfigKey& key, const std::string& place, const std::string& file,
                      const YamlNode& map);
     Result<> set_text(const ConfigKey& key, const std::string& place, const std::string& text);
+    // One value, or one entry of a map.
+    Result<> set_value(const ConfigKey& key, const std::string& place, const std::string& name,
+                       std::string value);
 
+    // What a value names that is the path of a file.
+    struct NamedFile {
+        const ConfigKey* key;
+        std::string place;
+        std::string entry;
+        std::string path;
+    };
+
+    const std::optional<std::string> credentials_;  // the folder that systemd has made for the service
+    const bool read_files_;
+    bool from_command_line_ = false;
     Config config_;
     std::map<std::string_view, std::string> places_;  // a key's name → where it was set last
+    std::map<std::string, NamedFile> files_;          // a key's and an entry's name → what is in force
 };
+
+constexpr std::string_view credentials_variable = "CREDENTIALS_DIRECTORY";
+
+std::optional<std::string> variable_of(const std::vector<std::string>& environment, std::string_view name) {
+    for (const std::string& variable : environment)
+        if (variable.starts_with(name) && variable.substr(name.size()).starts_with("="))
+            return variable.substr(name.size() + 1);
+    return std::nullopt;
+}
+
+Loader::Loader(const ConfigSources& sources)
+    : credentials_(variable_of(sources.environment, credentials_variable)), read_files_(sources.read_files) {}
+
+Result<> Loader::set_value(const ConfigKey& key, const std::string& place, const std::string& name,
+                           std::string value) {
+    const bool is_map = key.kind == ConfigKey::Kind::map;
+    if (from_command_line_ && is_map && key.is_secret(name))
+        return refuse(place, fmt::format("who lists the processes would see it; allowed: a file with it in "
+                                         "kafka.property_files.{}",
+                                         one_line(name)));
+    const bool is_path = key.is_path && key.is_path(name);
+    const std::string placeholder = fmt::format("${{{}}}", credentials_variable);
+    if (is_path && value.starts_with(placeholder)) {
+        if (credentials_)
+            value.replace(0, placeholder.size(), *credentials_);
+        else if (read_files_)
+            return refuse(place, fmt::format("{} is not set: systemd sets it, for a service with "
+                                             "LoadCredential=; by hand, as root and while the service runs: "
+                                             "env {}=/run/credentials/tcptrail.service tcptrail …",
+                                             credentials_variable, credentials_variable));
+    }
+    if (const Problem problem = is_map ? key.set_entry(config_, name, value) : key.set(config_, value))
+        return refuse(place, *problem);
+    if (is_path && key.check_file) files_[fmt::format("{}.{}", key.name, name)] = {&key, place, name, value};
+    return {};
+}
 
 Result<> Loader::read_file(const std::string& path) {
     const auto text = read_small_file(path, max_file_bytes);
@@ -186,8 +241,7 @@ Result<> Loader::set_map(const ConfigKey& key, const std::string& place, const s
         if (entry.value->kind != Kind::scalar)
             return refuse(entry_place,
                           fmt::format("{}; allowed: a single value", describe(entry.value->kind)));
-        if (const Problem problem = key.set_entry(config_, entry.key, entry.value->text))
-            return refuse(entry_place, *problem);
+        if (auto done = set_value(key, entry_place, entry.key, entry.value->text); !done) return done;
     }
     return {};
 }
@@ -200,9 +254,9 @@ Result<> Loader::set_text(const ConfigKey& key, const std::string& place, const 
         if (!node) return refuse(place, node.error().message);
         return set_node(key, place, "", **node);
     }
-    if (const Problem problem = key.set(config_, text)) return refuse(place, *problem);
-    places_[key.name] = place;
-    return {};
+    auto done = set_value(key, place, "", text);
+    if (done) places_[key.name] = place;
+    return done;
 }
 
 Result<> Loader::read_environment(const std::vector<std::string>& environment) {
@@ -228,6 +282,7 @@ Result<> Loader::read_environment(const std::vector<std::string>& environment) {
 }
 
 Result<> Loader::read_setting(const std::string& setting) {
+    from_command_line_ = true;
     const size_t equals = setting.find('=');
     const std::string name = setting.substr(0, equals);
     const std::string place = "--set " + one_line(name);
@@ -242,9 +297,7 @@ Result<> Loader::read_setting(const std::string& setting) {
         const std::string prefix = fmt::format("{}.", key.name);
         if (key.kind != ConfigKey::Kind::map || !name.starts_with(prefix)) continue;
         if (!is_utf8(value)) return refuse(place, "is not UTF-8; allowed: " + key.allowed);
-        if (const Problem problem = key.set_entry(config_, name.substr(prefix.size()), value))
-            return refuse(place, *problem);
-        return {};
+        return set_value(key, place, name.substr(prefix.size()), value);
     }
     const std::string meant = closest_config_key(name);
     if (!meant.empty()) return refuse(place, fmt::format("unknown key; did you mean {}?", meant));
@@ -278,13 +331,22 @@ Result<> Loader::check_together() const {
     return {};
 }
 
+Result<> Loader::check_files() const {
+    if (!read_files_) return {};
+    for (const auto& [name, file] : files_)
+        if (const Problem problem = file.key->check_file(file.entry, file.path))
+            return refuse(file.place, *problem);
+    return {};
+}
+
 Result<Config> load(const ConfigSources& sources) {
-    Loader loader;
+    Loader loader(sources);
     Result<> done;
     if (!sources.file.empty()) done = loader.read_file(sources.file);
     if (done) done = loader.read_environment(sources.environment);
     for (const std::string& setting : sources.settings)
         if (done) done = loader.read_setting(setting);
+    if (done) done = loader.check_files();
     if (done) done = loader.check_together();
     if (!done) return std::unexpected(std::move(done.error()));
     return loader.config();

@@ -41,6 +41,9 @@ struct ConfigSources {
     std::string file;  // empty: none
     std::vector<std::string> environment;
     std::vector<std::string> settings;  // key=value each, in order
+    // Whether the files that values name, such as those with secrets, must be there and be right. Who asks
+    // how an agent is may not be allowed to read them.
+    bool read_files = true;
 };
 
 // Reads all sources. The first mistake is the error: "FILE:LINE: what is wrong; what is allowed" (or

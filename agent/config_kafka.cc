@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <librdkafka/rdkafka.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cctype>
@@ -20,6 +21,7 @@ namespace tcptrail {
 namespace {
 
 constexpr size_t max_property_file_bytes = 1 << 20;
+constexpr size_t max_certificates_bytes = 64 << 20;
 
 struct ConfDeleter {
     void operator()(rd_kafka_conf_t* conf) const { rd_kafka_conf_destroy(conf); }
@@ -202,6 +204,18 @@ Problem check_property_file(const std::string& name, const std::string& path) {
     if (content->empty())
         return fmt::format("file {}: is empty; allowed: a file with the value", one_line(path));
     return check(name, *content, true);
+}
+
+Problem check_location(const std::string& name, const std::string& path) {
+    const bool may_be_folder = name == "ssl.ca.location";
+    // Newer versions look for the system's certificates by this name.
+    if (may_be_folder && path == "probe") return std::nullopt;
+    struct stat file{};
+    if (may_be_folder && stat(path.c_str(), &file) == 0 && S_ISDIR(file.st_mode)) return std::nullopt;
+    const auto content = read_small_file(path, max_certificates_bytes);
+    if (content) return std::nullopt;
+    return fmt::format("file {}; allowed: a readable file{}", content.error().message,
+                       may_be_folder ? ", or a folder" : "");
 }
 
 }  // namespace tcptrail

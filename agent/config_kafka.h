@@ -28,4 +28,7 @@ Problem check_property(const std::string& name, const std::string& value);
 // The same for the content of the file at `path`, which must be readable.
 Problem check_property_file(const std::string& name, const std::string& path);
 
+// Whether the file that a property names (transmit::is_file_property) can be read.
+Problem check_location(const std::string& name, const std::string& path);
+
 }  // namespace tcptrail

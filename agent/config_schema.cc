@@ -140,8 +140,12 @@ ConfigKey listen_address(std::string_view name, Member member, std::string_view 
 
 template <class Member>
 ConfigKey token_file(std::string_view name, Member member, std::string_view description) {
-    return single(name, "path", std::string(token_file_allowed), description, member, parse_token_file,
-                  yaml_scalar);
+    ConfigKey key = single(
+        name, "path", std::string(token_file_allowed), description, member,
+        [](const std::string& path) { return parse_text(path, 0, 4095); }, yaml_scalar);
+    key.is_path = [](std::string_view) { return true; };
+    key.check_file = [](const std::string&, const std::string& path) { return check_token_file(path); };
+    return key;
 }
 
 enum class Values { plain, paths };
@@ -159,18 +163,26 @@ ConfigKey properties(std::string_view name, Member member, std::string_view othe
     key.set_entry = [=](Config& config, const std::string& property, const std::string& value) -> Problem {
         if (other(config).contains(property))
             return fmt::format("is in {} too; allowed: one of the two", other_name);
-        if (auto problem = values == Values::paths ? check_property_file(property, value)
-                                                   : check_property(property, value))
-            return problem;
+        // Of a file it is what is in it that counts.
+        if (values == Values::plain)
+            if (auto problem = check_property(property, value)) return problem;
         member(config)[property] = value;
         return std::nullopt;
+    };
+    const auto is_secret = [=](std::string_view property) {
+        return values == Values::plain && transmit::is_secret(property);
     };
     key.entries = [=](const Config& config) {
         ConfigKey::Map shown = member(config);
         for (auto& [property, value] : shown)
-            if (values == Values::plain && transmit::is_secret(property)) value = "********";
+            if (is_secret(property)) value = "********";
         return shown;
     };
+    key.is_secret = is_secret;
+    key.is_path = [=](std::string_view property) {
+        return values == Values::paths || transmit::is_file_property(property);
+    };
+    key.check_file = values == Values::paths ? check_property_file : check_location;
     return key;
 }
 

@@ -32,6 +32,12 @@ struct ConfigKey {
     // Of maps. Secrets are hidden in what `entries` returns.
     std::function<Problem(Config&, const std::string& name, const std::string& value)> set_entry = {};
     std::function<Map(const Config&)> entries = {};
+
+    // Whether a value is the path of a file, and what is wrong with that file. In a map: of the entry `name`.
+    std::function<bool(std::string_view name)> is_path = {};
+    std::function<Problem(const std::string& name, const std::string& path)> check_file = {};
+    // Of maps: whether the value of the entry `name` is a secret.
+    std::function<bool(std::string_view name)> is_secret = {};
 };
 
 // In the order of the sections; the keys of a section stand together.

@@ -24,11 +24,11 @@ Parsed<std::string> parse_listen(const std::string& text) {
     return parse_text(text, 0, most_listen_bytes);
 }
 
-Parsed<std::string> parse_token_file(const std::string& path) {
-    if (path.empty()) return path;
+std::optional<std::string> check_token_file(const std::string& path) {
+    if (path.empty()) return std::nullopt;
     auto token = read_token(path);
-    if (!token) return std::unexpected(std::move(token.error().message));
-    return path;
+    if (token) return std::nullopt;
+    return std::move(token.error().message) + "; allowed: " + std::string(token_file_allowed);
 }
 
 Result<std::string> read_token(const std::string& path) {

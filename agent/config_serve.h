@@ -3,6 +3,7 @@
 // Values under serve.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,8 +17,8 @@ Parsed<std::string> parse_listen(const std::string& text);
 
 inline constexpr std::string_view token_file_allowed =
     "a readable file with 16 to 1024 printable characters and no blanks; empty: none";
-// The path of a file with a token in it, or empty.
-Parsed<std::string> parse_token_file(const std::string& path);
+// What is wrong with the file at `path`, and what is allowed; nothing: it has a token, or the path is empty.
+std::optional<std::string> check_token_file(const std::string& path);
 
 // The token in the file at `path`, without the end of its line.
 Result<std::string> read_token(const std::string& path);

@@ -14,6 +14,7 @@ using logging::Event;
 inline constexpr Event reloading{"agent", "reloading"};
 inline constexpr Event reload_refused{"agent", "reload_refused"};
 inline constexpr Event reload_reverted{"agent", "reload_reverted"};
+inline constexpr Event configuration_doubtful{"agent", "configuration_doubtful"};
 inline constexpr Event accounts_wrong{"agent", "accounts_wrong"};
 inline constexpr Event failed{"agent", "failed"};
 // Its stage is that which lost them.

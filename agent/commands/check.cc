@@ -11,6 +11,7 @@
 #include "agent/capture/capture.h"
 #include "agent/commands/command.h"
 #include "agent/commands/self_test.h"
+#include "agent/config_warnings.h"
 #include "agent/transmit/client.h"
 #include "agent/transmit/ping.h"
 #include "agent/transmit/topics.h"
@@ -99,6 +100,9 @@ void Host::ask(const ConfigOptions& options) {
                                                  : config_sources(options).file);
     else
         add("configuration", Status::failed, config.error().message, config.error().code);
+    if (config)
+        for (std::string& warning : config_warnings(*config, config_sources(options).file))
+            add("configuration", Status::warning, std::move(warning));
     ask_kernel();
     ask_btf(config.value_or(Config{}));
     ask_capabilities();

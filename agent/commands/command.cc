@@ -42,8 +42,10 @@ ConfigSources config_sources(const ConfigOptions& options) {
     return sources;
 }
 
-Result<Config> load_config(const ConfigOptions& options) {
-    return tcptrail::load_config(config_sources(options));
+Result<Config> load_config(const ConfigOptions& options, bool read_files) {
+    ConfigSources sources = config_sources(options);
+    sources.read_files = read_files;
+    return tcptrail::load_config(sources);
 }
 
 void add_output_option(CLI::App& app, encode::TextFormat& format) {

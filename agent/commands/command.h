@@ -44,7 +44,8 @@ void add_config_options(CLI::App& app, ConfigOptions& options);
 
 // The file is --config, else $TCPTRAIL_CONFIG, else /etc/tcptrail/tcptrail.yaml where there is one.
 ConfigSources config_sources(const ConfigOptions& options);
-Result<Config> load_config(const ConfigOptions& options);
+// `read_files`: as in ConfigSources.
+Result<Config> load_config(const ConfigOptions& options, bool read_files = true);
 
 // -o table|wide|jsonl|csv
 void add_output_option(CLI::App& app, encode::TextFormat& format);

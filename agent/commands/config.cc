@@ -4,6 +4,8 @@
 #include <memory>
 
 #include "agent/commands/command.h"
+#include "agent/config_warnings.h"
+#include "agent/transmit/client.h"
 
 namespace tcptrail::commands {
 
@@ -28,12 +30,17 @@ void add_action(CLI::App& app, const char* name, const char* description, Action
 Result<ExitCode> check(const ConfigOptions& options) {
     const auto config = load_config(options);
     if (!config) return std::unexpected(config.error());
+    if (auto client = transmit::check_client(config->kafka); !client) return std::unexpected(client.error());
+    if (const auto warning = transmit::client_warning(config->kafka))
+        fprintf(stderr, "tcptrail: warning: kafka: %s\n", warning->c_str());
+    for (const std::string& warning : config_warnings(*config, config_sources(options).file))
+        fprintf(stderr, "tcptrail: warning: %s\n", warning.c_str());
     printf("The configuration is good.\n");
     return ExitCode::ok;
 }
 
 Result<ExitCode> show(const ConfigOptions& options) {
-    const auto config = load_config(options);
+    const auto config = load_config(options, false);
     if (!config) return std::unexpected(config.error());
     printf("%s", show_config(*config).c_str());
     return ExitCode::ok;

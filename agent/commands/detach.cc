@@ -18,7 +18,7 @@ Examples:
 Stop the agent first. What it has sent to the spool stays there. Needs root.)";
 
 Result<ExitCode> detach(const ConfigOptions& options) {
-    const auto config = load_config(options);
+    const auto config = load_config(options, false);
     if (!config) return std::unexpected(config.error());
     const std::string& directory = config->capture.pin;
     if (directory.empty()) {

@@ -131,7 +131,7 @@ void add_list(CLI::App& app, Action& action) {
     add_config_options(*command, options->config);
     command->callback([options, &action] {
         action = [options]() -> Result<ExitCode> {
-            const auto config = load_config(options->config);
+            const auto config = load_config(options->config, false);
             if (!config) return std::unexpected(config.error());
             auto filter = Filter::make(options->filter);
             if (!filter) return std::unexpected(std::move(filter.error()));

@@ -158,7 +158,7 @@ void add_observe(CLI::App& app, Action& action) {
     add_config_options(*command, options->config);
     command->callback([options, &action] {
         action = [options]() -> Result<ExitCode> {
-            auto config = load_config(options->config);
+            auto config = load_config(options->config, false);
             if (!config) return std::unexpected(std::move(config.error()));
             auto filter = Filter::make(options->filter);
             if (!filter) return std::unexpected(std::move(filter.error()));

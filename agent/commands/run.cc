@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/base/log.h"
 #include "agent/commands/command.h"
+#include "agent/config_warnings.h"
 #include "agent/log_events.h"
 #include "agent/serve/connection_metrics.h"
 
@@ -55,8 +56,11 @@ struct Ended {
     bool had_started;
 };
 
-Ended run_agent(const Config& config, const Agent::Load& load, serve::ConnectionMetrics& metrics) {
+Ended run_agent(const Config& config, const std::string& file, const Agent::Load& load,
+                serve::ConnectionMetrics& metrics) {
     init_logging(level_of(config.log_level), format_of(config.log_format));
+    for (const std::string& warning : config_warnings(config, file))
+        log_warning(events::configuration_doubtful, warning);
     metrics.reconfigure(config.serve.metrics);
     Agent agent(config, text_format(config.output_format), metrics);
     auto result = agent.run(load);
@@ -71,7 +75,8 @@ Result<ExitCode> run(const ConfigOptions& options) {
     serve::ConnectionMetrics metrics(config->serve.metrics);
     std::optional<Config> before;  // to go back to
     for (;;) {
-        Ended ended = run_agent(*config, [&] { return load_config(options); }, metrics);
+        Ended ended =
+            run_agent(*config, config_sources(options).file, [&] { return load_config(options); }, metrics);
         if (!ended.result) {
             if (ended.had_started || !before) return std::unexpected(std::move(ended.result.error()));
             log_error(events::reload_reverted,

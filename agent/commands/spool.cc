@@ -39,7 +39,7 @@ struct SpoolOptions {
 Result<std::string> directory_of(const SpoolOptions& options) {
     if (!options.file.empty()) return std::string();
     if (!options.directory.empty()) return options.directory;
-    const auto config = load_config(options.config);
+    const auto config = load_config(options.config, false);
     if (!config) return std::unexpected(config.error());
     return config->spool.directory;
 }

@@ -35,7 +35,7 @@ struct StatusOptions {
 
 Result<std::string> socket_of(const StatusOptions& options) {
     if (!options.socket.empty()) return options.socket;
-    const auto config = load_config(options.config);
+    const auto config = load_config(options.config, false);
     if (!config) return std::unexpected(config.error());
     if (config->serve.socket.empty())
         return fail("serve.socket is empty: the agent does not say how it is", ExitCode::unavailable);

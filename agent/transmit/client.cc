@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agent/base/thread.h"
+#include "agent/transmit/setup.h"
 
 namespace tcptrail::transmit {
 namespace {
@@ -98,12 +99,19 @@ bool is_secret(std::string_view property) {
     std::string name(property);
     std::transform(name.begin(), name.end(), name.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    // Places of secrets are no secrets.
-    if (name.ends_with(".location")) return false;
+    // Where a secret is, or is to be had, is no secret.
+    for (std::string_view end : {".location", ".keytab", ".file", ".url", ".method", "_cb"})
+        if (name.ends_with(end)) return false;
     for (std::string_view word :
          {"password", "secret", "credential", "token", "key", "jaas", "oauthbearer.config"})
         if (name.find(word) != std::string::npos) return true;
     return false;
+}
+
+bool is_file_property(std::string_view property) {
+    constexpr std::string_view names[] = {"ssl.ca.location", "ssl.certificate.location", "ssl.crl.location",
+                                          "ssl.key.location", "ssl.keystore.location"};
+    return std::ranges::find(names, property) != std::end(names);
 }
 
 Result<ConfPtr> make_conf(const Options& options, Role role) {
@@ -147,9 +155,18 @@ Result<ClientPtr> make_client(ConfPtr conf, Role role) {
     const auto type = role == Role::producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER;
     SignalsBlocked blocked;  // for the threads that it starts
     rd_kafka_t* client = rd_kafka_new(type, conf.get(), reason, sizeof(reason));
-    if (!client) return fail(fmt::format("kafka: {}", reason), ExitCode::configuration);
+    if (!client) return fail("kafka: " + explain_setup(reason), ExitCode::configuration);
     (void)conf.release();  // the client's now
     return ClientPtr(client);
+}
+
+Result<> check_client(Options options) {
+    options.brokers.clear();
+    auto conf = make_conf(options, Role::producer);
+    if (!conf) return std::unexpected(std::move(conf.error()));
+    auto client = make_client(std::move(*conf), Role::producer);
+    if (!client) return std::unexpected(std::move(client.error()));
+    return {};
 }
 
 std::optional<std::string> scram_warning(int librdkafka_version, std::string_view mechanism) {
@@ -163,16 +180,21 @@ std::optional<std::string> scram_warning(int librdkafka_version, std::string_vie
         (librdkafka_version >> 8) & 0xff);
 }
 
-std::optional<std::string> client_warning(const Options& options, int librdkafka_version) {
+std::string mechanism_of(const Options& options) {
     for (const char* property : {"sasl.mechanism", "sasl.mechanisms"}) {
         auto found = options.properties.find(property);
         if (found == options.properties.end()) continue;
         std::string mechanism = found->second;
         std::transform(mechanism.begin(), mechanism.end(), mechanism.begin(),
                        [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-        if (mechanism.starts_with("SCRAM")) return scram_warning(librdkafka_version, mechanism);
+        return mechanism;
     }
-    return std::nullopt;
+    return {};
+}
+
+std::optional<std::string> client_warning(const Options& options, int librdkafka_version) {
+    const std::string mechanism = mechanism_of(options);
+    return mechanism.starts_with("SCRAM") ? scram_warning(librdkafka_version, mechanism) : std::nullopt;
 }
 
 std::optional<std::string> client_warning(const Options& options) {

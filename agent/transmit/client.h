@@ -43,6 +43,13 @@ Result<ConfPtr> make_conf(const Options& options, Role role);
 // A client; its threads take no signals. Does not wait for a broker: an error is one of configuration.
 Result<ClientPtr> make_client(ConfPtr conf, Role role);
 
+// Makes a client of the options, which asks no broker, and ends it. The error is what is wrong with
+// certificates, keys and credentials as they stand together; it has ExitCode::configuration.
+Result<> check_client(Options options);
+
+// sasl.mechanism in capitals; empty: not set.
+std::string mechanism_of(const Options& options);
+
 // What the user should be told before he looks for the fault elsewhere: a setting that cannot work with the
 // librdkafka in use.
 std::optional<std::string> client_warning(const Options& options);
@@ -53,5 +60,9 @@ std::optional<std::string> scram_warning(int librdkafka_version, std::string_vie
 
 // Whether a property's value must not be shown, judged by its name.
 bool is_secret(std::string_view property);
+
+// Whether a property's value is the path of a file that a client reads when it is made: a certificate, a key,
+// or the folder of certificates.
+bool is_file_property(std::string_view property);
 
 }  // namespace tcptrail::transmit

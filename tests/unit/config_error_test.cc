@@ -296,8 +296,8 @@ TEST_CASE("config errors: property_files") {
         {"kafka:\n  properties: {sasl.password: x}\n  property_files:\n    sasl.password: " + good + "\n",
          "FILE:4: kafka.property_files.sasl.password: is in kafka.properties too; allowed: one of the two"},
     });
-    CHECK(error_of(file("sasl.password: " + good), {}, {"kafka.properties.sasl.password=x"}) ==
-          "--set kafka.properties.sasl.password: is in kafka.property_files too; allowed: one of the two");
+    CHECK(error_of(file("client.id: " + good), {}, {"kafka.properties.client.id=x"}) ==
+          "--set kafka.properties.client.id: is in kafka.property_files too; allowed: one of the two");
 }
 
 TEST_CASE("config errors: text that is not YAML, or not ours") {

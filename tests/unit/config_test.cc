@@ -224,13 +224,13 @@ TEST_CASE("config: maps are merged key by key") {
     const auto config =
         load(yaml, {"TCPTRAIL_KAFKA_PROPERTIES={linger.ms: 2, socket.keepalive.enable: true}"},
              {"kafka.properties.linger.ms=3", "kafka.properties={client.id: set}",
-              "kafka.properties.ssl.key.password=a=b, c"});
+              "kafka.properties.client.rack=a=b, c"});
     REQUIRE(config);
     CHECK(config->kafka.properties == ConfigKey::Map{{"batch.size", "2000"},
                                                      {"client.id", "set"},
+                                                     {"client.rack", "a=b, c"},
                                                      {"linger.ms", "3"},
-                                                     {"socket.keepalive.enable", "true"},
-                                                     {"ssl.key.password", "a=b, c"}});
+                                                     {"socket.keepalive.enable", "true"}});
 }
 
 TEST_CASE("config: values from the environment and --set are taken as they are") {
