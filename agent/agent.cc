@@ -333,6 +333,12 @@ void Agent::tell_losses(const v1::AgentReport& report) {
 // What lasts is told once; what comes and goes, as it is at that moment, every ten seconds at most.
 void Agent::watch_kafka() {
     const transmit::TransmitStatus status = transmitter_->status();
+    if (status.renewals != std::exchange(kafka_renewals_, status.renewals)) {
+        if (status.renewal_failed)
+            log_error(events::kafka_file_refused, "Kafka: " + status.renewal);
+        else
+            log_info(events::kafka_file_renewed, "Kafka: " + status.renewal);
+    }
     if (status.problem == kafka_problem_ || !kafka_changes_.pass()) return;
     kafka_problem_ = status.problem;
     if (kafka_problem_.empty())

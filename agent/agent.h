@@ -86,8 +86,9 @@ private:
     std::unique_ptr<Reporter> reporter_;
     Outbox outbox_;  // of this drain, not in the spool yet
 
-    std::string kafka_problem_;  // as it was logged last
-    std::string spool_problem_;  // the same
+    std::string kafka_problem_;    // as it was logged last
+    uint64_t kafka_renewals_ = 0;  // the same
+    std::string spool_problem_;    // the same
     bool spool_in_memory_ = false;
     LogLimiter kafka_changes_;
     LogLimiter spool_changes_;

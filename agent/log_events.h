@@ -46,5 +46,7 @@ inline constexpr Event sending{"transmit", "sending"};
 inline constexpr Event kafka_client_old{"transmit", "kafka_client_old"};
 inline constexpr Event kafka_trouble{"transmit", "kafka_trouble"};
 inline constexpr Event kafka_acknowledges{"transmit", "kafka_acknowledges"};
+inline constexpr Event kafka_file_refused{"transmit", "kafka_file_refused"};
+inline constexpr Event kafka_file_renewed{"transmit", "kafka_file_renewed"};
 
 }  // namespace tcptrail::events

@@ -3,21 +3,35 @@
 
 #include <sys/stat.h>
 
+#include <utility>
+
+#include "agent/transmit/client.h"
+
 namespace tcptrail::transmit {
 
 ClientFiles::ClientFiles(const Options& options) {
     for (const auto& [property, value] : options.properties)
-        // ssl.ca.location, ssl.certificate.location, ssl.key.location, ssl.keystore.location, …
-        if (property.ends_with(".location")) files_.push_back({value, state_of(value)});
+        if (is_file_property(property)) watch(value);
     for (const auto& [property, path] : options.property_files)
-        files_.push_back({path, state_of(path)});
+        watch(path);
 }
 
-std::optional<std::string> ClientFiles::changed() const {
-    for (const File& file : files_)
+void ClientFiles::watch(const std::string& path) {
+    const State state = state_of(path);
+    files_.push_back({path, state, state});
+}
+
+std::optional<std::string> ClientFiles::replaced() {
+    bool settled = true;
+    const std::string* first = nullptr;
+    for (File& file : files_) {
+        const State now = state_of(file.path);
+        settled &= now == std::exchange(file.seen, now);
         // One that has gone is nothing to make a client from.
-        if (const State now = state_of(file.path); now.there && now != file.state) return file.path;
-    return std::nullopt;
+        settled &= now.there || !file.state.there;
+        if (!first && now != file.state) first = &file.path;
+    }
+    return settled && first ? std::optional(*first) : std::nullopt;
 }
 
 // Behind symbolic links: Kubernetes replaces a secret by changing one.

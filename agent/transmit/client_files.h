@@ -19,8 +19,9 @@ public:
     // To be made before the client, so that no change falls in between.
     explicit ClientFiles(const Options& options);
 
-    // The first that is not what it was.
-    std::optional<std::string> changed() const;
+    // The first that is not what it was, once none has changed since the last call: a certificate and its key
+    // are seldom replaced in one moment.
+    std::optional<std::string> replaced();
 
 private:
     struct State {
@@ -33,8 +34,10 @@ private:
     };
     struct File {
         std::string path;
-        State state;
+        State state;  // when the client was made
+        State seen;   // last
     };
+    void watch(const std::string& path);
     static State state_of(const std::string& path);
 
     std::vector<File> files_;

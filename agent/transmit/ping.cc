@@ -32,6 +32,16 @@ bool answered(rd_kafka_resp_err_t error) {
 
 }  // namespace
 
+Result<> try_client(const Options& options, Milliseconds deadline) {
+    auto session = Session::open(options, Role::admin);
+    if (!session) return std::unexpected(session.error());
+    // What is known when client and broker have taken each other.
+    char* id = rd_kafka_clusterid((*session)->get(), static_cast<int>(deadline.count()));
+    if (!id) return (*session)->failed("no answer from the brokers", "timed out");
+    rd_kafka_mem_free((*session)->get(), id);
+    return {};
+}
+
 Result<PingReport> ping(const Options& options, Milliseconds deadline) {
     const auto end = Clock::now() + deadline;
     auto left_ms = [&end] {

@@ -26,4 +26,8 @@ struct PingReport {
 // is the error, with librdkafka's reason: refused, TLS, credentials.
 Result<PingReport> ping(const Options& options, Milliseconds deadline = session_timeout);
 
+// Whether any broker takes a client made from the options, certificates and secrets as they are now. The
+// error says why none does, or that none has answered within `deadline`.
+Result<> try_client(const Options& options, Milliseconds deadline);
+
 }  // namespace tcptrail::transmit

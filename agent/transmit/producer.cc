@@ -14,6 +14,10 @@ namespace tcptrail::transmit {
 namespace {
 
 constexpr auto file_interval = std::chrono::milliseconds(900);
+// What was replaced is told once more after so long, where the listener made nothing of it,
+constexpr auto tell_again = std::chrono::seconds(60);
+// and where there is trouble.
+constexpr auto tell_again_in_trouble = std::chrono::seconds(5);
 
 HeadersPtr headers_of(Topic topic) {
     HeadersPtr headers(rd_kafka_headers_new(2));
@@ -106,18 +110,19 @@ void Producer::take_error(rd_kafka_t*, int error, const char* reason, void* opaq
 
 void Producer::poll() {
     rd_kafka_poll(client_.get(), 0);
-    if (troubled_) look_at_files();
+    look_at_files();
 }
 
 // librdkafka reads certificates, keys and passwords when a client is made, and never again.
 void Producer::look_at_files() {
     const auto now = Clock::now();
-    if (replaced_files_ || now < looked_at_ + file_interval) return;
+    if (now < looked_at_ + file_interval) return;
     looked_at_ = now;
-    const auto file = files_.changed();
-    if (!file) return;
-    replaced_files_ = true;
-    listener_.on_error(RD_KAFKA_RESP_ERR__FATAL, *file + " was replaced");
+    const auto file = files_.replaced();
+    if (!file) told_at_.reset();  // or something changes again
+    if (!file || (told_at_ && now < *told_at_ + (troubled_ ? tell_again_in_trouble : tell_again))) return;
+    told_at_ = now;
+    listener_.on_replaced(*file, troubled_);
 }
 
 rd_kafka_resp_err_t Producer::send(const spool::MessageView& message, void* tag) {

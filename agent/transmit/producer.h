@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "agent/base/error.h"
@@ -22,8 +23,11 @@ public:
     // The fate of a message that send() took: acknowledged when `error` is none.
     virtual void on_report(void* tag, rd_kafka_resp_err_t error) = 0;
     // Trouble that is no message's own; `reason` is librdkafka's text, explained. RD_KAFKA_RESP_ERR__FATAL:
-    // this producer can do no more, or a new one can do what this one cannot.
+    // this producer can do no more.
     virtual void on_error(rd_kafka_resp_err_t error, const std::string& reason) = 0;
+    // A certificate, key or secret that this producer was made from has been replaced: told now and then,
+    // until this producer is. `troubled`: a broker has failed, and nothing was acknowledged since.
+    virtual void on_replaced(const std::string& file, bool troubled) = 0;
 
 protected:
     ~ProducerListener() = default;
@@ -42,8 +46,8 @@ public:
     // Hands one message over. Its bytes must stay until its report. On an error no report follows.
     rd_kafka_resp_err_t send(const spool::MessageView& message, void* tag);
 
-    // Serves all reports that are there; does not wait. To be called each second: while a broker is not to be
-    // had, it looks whether a certificate, key or secret that this client was made from has been replaced.
+    // Serves all reports that are there; does not wait. To be called each second: it looks whether a
+    // certificate, key or secret that this client was made from has been replaced.
     void poll();
 
     // Asks the brokers about a topic, and has the client learn the answer. Waits up to timeout_ms.
@@ -71,9 +75,9 @@ private:
     const Options& options_;
     ProducerListener& listener_;
     ClientFiles files_;
-    bool troubled_ = false;        // since the last acknowledgement
-    bool replaced_files_ = false;  // and the listener has heard of it
-    Clock::time_point looked_at_;  // the files
+    bool troubled_ = false;                     // since the last acknowledgement
+    Clock::time_point looked_at_;               // the files
+    std::optional<Clock::time_point> told_at_;  // that they are not what they were
     ClientPtr client_;
     std::array<TopicPtr, topic_count> topics_;
     std::array<HeadersPtr, topic_count> headers_;  // of each record of a topic

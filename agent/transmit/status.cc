@@ -5,13 +5,36 @@
 
 namespace tcptrail::transmit {
 
-void StatusBoard::failure(const std::string& text, const std::string& error) {
+namespace {
+
+uint64_t now_unix_nanos() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
+}
+
+}  // namespace
+
+void StatusBoard::failure(const std::string& text, const std::string& error) {
     MutexLock lock(mutex_);
     problem_ = last_error_ = text;
     problem_error_ = error;
-    last_error_unix_nanos_ = static_cast<uint64_t>(std::chrono::nanoseconds(now).count());
+    last_error_unix_nanos_ = now_unix_nanos();
     troubled_ = true;
+}
+
+void StatusBoard::renewed(const std::string& text) {
+    MutexLock lock(mutex_);
+    renewals_++;
+    renewal_ = text;
+    renewal_failed_ = false;
+}
+
+void StatusBoard::not_renewed(const std::string& text) {
+    MutexLock lock(mutex_);
+    if (renewal_ != text) renewals_++;
+    renewal_ = last_error_ = text;
+    renewal_failed_ = true;
+    last_error_unix_nanos_ = now_unix_nanos();
 }
 
 void StatusBoard::solved() {
@@ -38,6 +61,9 @@ TransmitStatus StatusBoard::snapshot() const {
     status.problem_error = problem_error_;
     status.last_error = last_error_;
     status.last_error_unix_nanos = last_error_unix_nanos_;
+    status.renewals = renewals_;
+    status.renewal = renewal_;
+    status.renewal_failed = renewal_failed_;
     return status;
 }
 

@@ -25,6 +25,10 @@ struct TransmitStatus {
         problem_error;  // librdkafka's name for it, such as TOPIC_AUTHORIZATION_FAILED; empty: it has none
     std::string last_error;
     uint64_t last_error_unix_nanos = 0;  // 0: none yet
+    // What became of the file of a working producer that was replaced last; the number grows with each news.
+    uint64_t renewals = 0;
+    std::string renewal;
+    bool renewal_failed = false;
 };
 
 // Keeps a status: the transmit thread writes, any thread reads a copy.
@@ -36,6 +40,10 @@ public:
     // A failure; it is the last error, and the problem until solved(). `error`: librdkafka's name for it.
     void failure(const std::string& text, const std::string& error = {});
     void solved();
+    // What became of a replaced file. Where it is not taken up the producer works on: that is the last error,
+    // and no problem.
+    void renewed(const std::string& text);
+    void not_renewed(const std::string& text);
     bool troubled() const { return troubled_; }  // for the transmit thread
     TransmitStatus snapshot() const;
 
@@ -45,6 +53,9 @@ private:
     std::string problem_error_ GUARDED_BY(mutex_);
     std::string last_error_ GUARDED_BY(mutex_);
     uint64_t last_error_unix_nanos_ GUARDED_BY(mutex_) = 0;
+    uint64_t renewals_ GUARDED_BY(mutex_) = 0;
+    std::string renewal_ GUARDED_BY(mutex_);
+    bool renewal_failed_ GUARDED_BY(mutex_) = false;
     bool troubled_ = false;  // the transmit thread's: spares the lock for each acknowledgement
 };
 

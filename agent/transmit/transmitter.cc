@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/base/thread.h"
+#include "agent/transmit/ping.h"
 
 namespace tcptrail::transmit {
 namespace {
@@ -26,6 +27,9 @@ constexpr auto longest_wait = std::chrono::milliseconds(1000);
 constexpr auto longest_unanswered = std::chrono::milliseconds(1000);
 // and what librdkafka waits for in silence is asked for.
 constexpr auto longest_silence = std::chrono::seconds(5);
+
+// How long a new certificate, key or password is tried before it is used.
+constexpr auto longest_try = std::chrono::milliseconds(3000);
 
 constexpr uint32_t shrink_factor = 8;
 constexpr auto smaller_batches_for = std::chrono::minutes(5);
@@ -81,7 +85,9 @@ void Transmitter::run() {
         } else if (wanted_batch_bytes_ != producer_->batch_bytes()) {
             if (drained) replace_producer();
         } else {
-            all_sent = feed();
+            // One that is to be renewed gets nothing more.
+            if (!replaced_file_.empty() && drained) renew_producer();
+            if (replaced_file_.empty()) all_sent = feed();
             consider_larger_batches();
             explain_silence();
         }
@@ -232,14 +238,14 @@ void Transmitter::fail_item(Window::Item& item, rd_kafka_resp_err_t error, bool 
 }
 
 void Transmitter::on_error(rd_kafka_resp_err_t error, const std::string& reason) {
+    // Where it was to be renewed and works no longer, what it has may never be reported.
+    if (!replaced_file_.empty()) on_replaced(std::exchange(replaced_file_, {}), true);
     switch (error) {
         case RD_KAFKA_RESP_ERR__FATAL: {
             std::string why = reason;
             const auto cause = producer_->fatal_error(why);
             fatal_ = true;
-            board_.failure(cause == RD_KAFKA_RESP_ERR_NO_ERROR
-                               ? why + ": a new Kafka client follows"
-                               : "the Kafka client failed for good, a new one follows: " + why,
+            board_.failure("the Kafka client failed for good, a new one follows: " + why,
                            name_of(cause == RD_KAFKA_RESP_ERR_NO_ERROR ? error : cause));
             plan_retry(classify(cause));
             return;
@@ -252,6 +258,22 @@ void Transmitter::on_error(rd_kafka_resp_err_t error, const std::string& reason)
             if (classify(error) == Trouble::forbidden) board_.connected = false;
             board_.failure(reason, name_of(error));
     }
+}
+
+void Transmitter::on_replaced(const std::string& file, bool troubled) {
+    if (fatal_) return;
+    if (!troubled) {
+        replaced_file_ = file;
+        return;
+    }
+    if (auto usable = check_client(options_); !usable) {
+        not_renewed(file, usable.error().message);
+        return;
+    }
+    // What is outstanding has nobody to report it.
+    fatal_ = true;
+    board_.failure(file + " was replaced: a new Kafka client follows");
+    plan_retry(Trouble::passing);
 }
 
 void Transmitter::plan_retry(Trouble trouble) {
@@ -290,6 +312,7 @@ bool Transmitter::replace_producer() {
         windows_[lane].forget_sent();
     again();
     fatal_ = false;
+    replaced_file_.clear();
     auto producer = Producer::create(options_, wanted_batch_bytes_, reader_->wake_fd(), *this);
     retry_at_.reset();
     if (!producer) {
@@ -300,6 +323,28 @@ bool Transmitter::replace_producer() {
     producer_ = std::move(*producer);
     board_.clients.add();
     return true;
+}
+
+// The producer works and nothing is outstanding: another one takes its place if the brokers take that.
+void Transmitter::renew_producer() {
+    const std::string file = std::exchange(replaced_file_, {});
+    if (auto taken = try_client(options_, longest_try); !taken) {
+        not_renewed(file, taken.error().message);
+        return;
+    }
+    auto producer = Producer::create(options_, wanted_batch_bytes_, reader_->wake_fd(), *this);
+    if (!producer) {
+        not_renewed(file, producer.error().message);
+        return;
+    }
+    producer_ = std::move(*producer);
+    board_.clients.add();
+    board_.renewed(file + " was replaced: the new one is in use");
+}
+
+void Transmitter::not_renewed(const std::string& file, const std::string& why) {
+    board_.not_renewed(
+        file + " was replaced, and what was there before stays in use, for the new one does not do: " + why);
 }
 
 // After a while the brokers' limit may have been raised again, or the one message that was too large be gone.

@@ -42,6 +42,7 @@ private:
     Transmitter(const Options& options, std::unique_ptr<spool::SpoolReader> reader);
     void on_report(void* tag, rd_kafka_resp_err_t error) override;
     void on_error(rd_kafka_resp_err_t error, const std::string& reason) override;
+    void on_replaced(const std::string& file, bool troubled) override;
 
     void run();
     bool feed();
@@ -58,6 +59,8 @@ private:
     void plan_retry(Trouble trouble);
     void retry();
     bool replace_producer();
+    void renew_producer();
+    void not_renewed(const std::string& file, const std::string& why);
     void consider_larger_batches();
     void explain_silence();
     void wait();
@@ -77,6 +80,7 @@ private:
     std::optional<Topic> suspect_;              // to ask the brokers about before the retry
     bool fatal_ = false;                        // the producer can do no more
 
+    std::string replaced_file_;        // a new producer, made from it, follows once nothing is outstanding
     Clock::time_point asked_at_;       // what is waited for in silence
     Clock::time_point silent_since_;   // when messages were outstanding, and the last report came
     uint32_t full_batch_bytes_ = 0;    // as configured

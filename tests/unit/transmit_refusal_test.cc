@@ -103,23 +103,38 @@ TEST_CASE("files that a client was made from: one that is replaced is told") {
     options.properties["ssl.ca.location"] = folder / "link";
     options.properties["client.id"] = other;
     options.property_files["sasl.password"] = secret;
-    const ClientFiles files(options);
-    CHECK_FALSE(files.changed());
+    ClientFiles files(options);
+    CHECK_FALSE(files.replaced());
     std::ofstream(other) << "no file of the client's";
-    CHECK_FALSE(files.changed());
+    CHECK_FALSE(files.replaced());
+    CHECK_FALSE(files.replaced());
+    // Told when nothing has changed since it was looked at last.
+    const auto told = [&files] {
+        CHECK_FALSE(files.replaced());
+        return files.replaced();
+    };
 
     SECTION("behind a link that leads elsewhere now") {
         std::filesystem::remove(folder / "link");
-        CHECK_FALSE(files.changed());  // gone: nothing to read yet
+        CHECK_FALSE(told());  // gone: nothing to read yet
         std::filesystem::create_symlink(other, folder / "link");
-        CHECK(files.changed() == (folder / "link").string());
+        CHECK(told() == (folder / "link").string());
     }
     SECTION("by another content of the same size") {
         std::ofstream(ca) << "secnd";
-        CHECK(files.changed() == (folder / "link").string());
+        CHECK(told() == (folder / "link").string());
     }
     SECTION("one that was missing") {
         std::ofstream(secret) << "word";
-        CHECK(files.changed() == secret);
+        CHECK(told() == secret);
+    }
+    SECTION("two, one after the other") {
+        std::ofstream(ca) << "secnd";
+        CHECK_FALSE(files.replaced());
+        std::ofstream(secret) << "word";
+        CHECK(told() == (folder / "link").string());
+        CHECK(files.replaced() == (folder / "link").string());  // and still is
+        std::ofstream(ca) << "third!";
+        CHECK(told() == (folder / "link").string());
     }
 }

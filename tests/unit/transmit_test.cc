@@ -519,6 +519,7 @@ TEST_CASE("a message that librdkafka does not even take is kept") {
     struct Silent : ProducerListener {
         void on_report(void*, rd_kafka_resp_err_t) override { reports++; }
         void on_error(rd_kafka_resp_err_t, const std::string&) override {}
+        void on_replaced(const std::string&, bool) override {}
         int reports = 0;
     } listener;
     auto producer = Producer::create(options, 0, -1, listener);
@@ -638,6 +639,59 @@ TEST_CASE("after a fatal error a new client sends what is not acknowledged") {
     CHECK(status.acknowledged == 2000);
     CHECK_THAT(status.last_error, ContainsSubstring("a new one follows"));
     CHECK(tally(read_all(options)).distinct.size() == 2000);
+}
+
+TEST_CASE(
+    "a file that is replaced while all is well: a new client, nothing twice; or the old one, where it does "
+    "not do") {
+    MockCluster cluster;
+    TemporaryFolder files;
+    const std::string file = files.path() + "/rack";
+    std::ofstream(file) << "first";
+    Options options = cluster.options();
+    options.property_files["client.rack"] = file;
+    // A second one, which is made wrong.
+    const std::string linger = files.path() + "/linger";
+    std::ofstream(linger) << "5";
+    options.property_files["linger.ms"] = linger;
+    Pipeline pipeline(options);
+    pipeline.append(0, 500);
+    REQUIRE(pipeline.delivered());
+    const auto& transmitter = *pipeline.transmitter;
+
+    std::ofstream(file) << "the second";
+    int number = 500;
+    const auto after = [&](uint64_t renewals) {
+        return pipeline.until([&] {
+            pipeline.append(number, 10);
+            number += 10;
+            std::this_thread::sleep_for(10ms);
+            return transmitter.status().renewals == renewals;
+        });
+    };
+    REQUIRE(after(1));
+    CHECK(transmitter.status().renewal == file + " was replaced: the new one is in use");
+    CHECK_FALSE(transmitter.status().renewal_failed);
+    CHECK(transmitter.status().clients == 2);
+
+    std::ofstream(linger) << "soon";
+    REQUIRE(after(2));
+    CHECK_THAT(transmitter.status().renewal,
+               ContainsSubstring(linger + " was replaced, and what was there before stays in use") &&
+                   ContainsSubstring("linger.ms"));
+    CHECK(transmitter.status().renewal_failed);
+    CHECK(transmitter.status().last_error == transmitter.status().renewal);
+    CHECK(transmitter.status().problem.empty());
+    CHECK(transmitter.status().clients == 2);
+
+    std::ofstream(linger) << "10";
+    REQUIRE(after(3));
+    CHECK(transmitter.status().clients == 3);
+    REQUIRE(pipeline.delivered());
+    const Tally read = tally(read_all(cluster.options()));
+    CHECK(read.distinct.size() == static_cast<size_t>(number));
+    CHECK(read.duplicates == 0);
+    CHECK(read.out_of_order == 0);
 }
 
 TEST_CASE("stopping delivers what it can, and leaves the rest in the spool") {

@@ -40,6 +40,7 @@ public:
         ++reports;
     }
     void on_error(rd_kafka_resp_err_t, const std::string&) override {}
+    void on_replaced(const std::string&, bool) override {}
     uint64_t reports = 0;
 };
 
