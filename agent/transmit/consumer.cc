@@ -110,8 +110,8 @@ Result<bool> Consumer::serve(const rd_kafka_message_t& message,
         return true;
     }
     if (message.err != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return fail(fmt::format("topic {}, partition {}: {}", settings_.topic, message.partition,
-                                rd_kafka_message_errstr(&message)));
+        return fail(fmt::format("topic {}, partition {}: {}{}", settings_.topic, message.partition,
+                                rd_kafka_message_errstr(&message), needed_right(message.err, "Read")));
     // A reader to the end stops there, though more may have come.
     const auto& marks = *std::find_if(partitions_.begin(), partitions_.end(),
                                       [&message](const Partition& p) { return p.id == message.partition; });

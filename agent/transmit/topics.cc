@@ -9,6 +9,8 @@
 #include <thread>
 #include <utility>
 
+#include "agent/transmit/trouble.h"
+
 namespace tcptrail::transmit {
 namespace {
 
@@ -74,8 +76,9 @@ Result<std::vector<std::string>> create(Session& session, const std::vector<Want
             created.emplace_back(rd_kafka_topic_result_name(result));
         } else if (error != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
             const char* text = rd_kafka_topic_result_error_string(result);
-            return fail(fmt::format("cannot create topic {}: {}", rd_kafka_topic_result_name(result),
-                                    text && *text ? text : rd_kafka_err2str(error)));
+            const std::string right = needed_right(error, "Create");
+            return fail(fmt::format("cannot create topic {}: {}{}", rd_kafka_topic_result_name(result),
+                                    text && *text && right.empty() ? text : rd_kafka_err2str(error), right));
         }
     }
     return created;
@@ -97,7 +100,8 @@ Result<Settings> read_settings(Session& session, const std::string& topic, Milli
     Settings settings;
     for (const rd_kafka_ConfigResource_t* result : std::span(resources, count)) {
         if (const auto error = rd_kafka_ConfigResource_error(result); error != RD_KAFKA_RESP_ERR_NO_ERROR)
-            return fail(fmt::format("{}: {}", what, rd_kafka_err2str(error)));
+            return fail(fmt::format("{}: {}{}", what, rd_kafka_err2str(error),
+                                    needed_right(error, "DescribeConfigs")));
         size_t entries = 0;
         const auto* list = rd_kafka_ConfigResource_configs(result, &entries);
         for (const rd_kafka_ConfigEntry_t* entry : std::span(list, entries)) {
@@ -140,7 +144,8 @@ Result<std::vector<TopicReport>> compare(Session& session, const std::vector<Wan
                        candidate.err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
             });
         if (found == topics.end()) {
-            report.differences.push_back(fmt::format("topic {} does not exist", topic.name));
+            report.differences.push_back(
+                fmt::format("topic {} does not exist, or Describe on it is not granted", topic.name));
         } else {
             report.exists = true;
             report.differences = differences(session, topic, *found, timeout);

@@ -66,4 +66,11 @@ std::string explain(rd_kafka_resp_err_t error, const std::string& topic, const s
     }
 }
 
+std::string needed_right(rd_kafka_resp_err_t error, std::string_view right) {
+    if (error != RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED &&
+        error != RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED)
+        return {};
+    return fmt::format("; grant {} on it", right);
+}
+
 }  // namespace tcptrail::transmit

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 
 #include "agent/transmit/options.h"
 
@@ -26,5 +27,8 @@ std::chrono::milliseconds retry_delay(Trouble trouble, unsigned attempt);
 
 // One sentence about a topic's error, with what to do where that is known.
 std::string explain(rd_kafka_resp_err_t error, const std::string& topic, const std::string& brokers);
+
+// "; grant RIGHT on it" where the error says that somebody may not do something with a topic; else nothing.
+std::string needed_right(rd_kafka_resp_err_t error, std::string_view right);
 
 }  // namespace tcptrail::transmit

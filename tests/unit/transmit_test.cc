@@ -322,6 +322,11 @@ TEST_CASE("trouble that repeats is tried more and more seldom") {
     CHECK(retry_delay(Trouble::forbidden, 10) == 60s);
 }
 
+TEST_CASE("a right that is missing is named") {
+    CHECK(needed_right(RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, "Read") == "; grant Read on it");
+    CHECK(needed_right(RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT, "Read").empty());
+}
+
 TEST_CASE("the window knows how far each message is") {
     auto batch = [](uint64_t id, size_t count) {
         spool::Batch made;
