@@ -118,7 +118,8 @@ std::string explain_refusal(string_view reason, int certificate_error, int librd
     for (const Meaning& meaning : meanings) {
         if (reason.find(meaning.words) == string_view::npos) continue;
         if (!meaning.with_reason) return fmt::format("{}: {}", broker, meaning.text);
-        if (reason.find("SCRAM") != string_view::npos)
+        // Not where it is only among what the broker has.
+        if (reason.find("SASL mechanism SCRAM") != string_view::npos)
             if (const auto warning = scram_warning(librdkafka_version))
                 return fmt::format("{}: {}", reason, *warning);
         return fmt::format("{}: {}", reason, meaning.text);

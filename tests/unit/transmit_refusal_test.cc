@@ -70,6 +70,14 @@ TEST_CASE("credentials that are refused: librdkafka's words, and where to look")
     CHECK_THAT(explain_refusal(scram, 0, new_librdkafka), ContainsSubstring("check sasl.username"));
 }
 
+TEST_CASE("a mechanism that the broker has not: that it has SCRAM is no warning of SCRAM") {
+    const char* const words =
+        "sasl_ssl://kafka:9093/bootstrap: SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL "
+        "mechanism: broker's supported mechanisms: SCRAM-SHA-512";
+    CHECK(explain_refusal(words, 0, old_librdkafka) ==
+          std::string(words) + ": set sasl.mechanism to one that the broker has");
+}
+
 TEST_CASE("a broker whose TLS fails is tried less and less often") {
     using std::chrono::milliseconds;
     RetryGate gate;
