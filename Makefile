@@ -34,13 +34,13 @@ endif
 # ---- Debian packages: installed here, in one step, when one is missing
 
 test_goals := test test-deb test-long test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-vm test-docs tests bench-first-light bench-mixed
-kafka_goals := test test-deb test-long test-faults test-upgrade soak test-kafka kafka-up bench bench-offline
+kafka_goals := test test-deb test-trixie test-secure test-long test-faults test-upgrade soak test-kafka kafka-up bench bench-offline
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
 	$(if $(filter $(kafka_goals),$(goals)),kafka) \
 	$(if $(filter test test-kernel,$(goals)),metrics) \
-	$(if $(filter test test-long test-faults soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) \
+	$(if $(filter test test-long test-faults test-secure test-trixie soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) \
 	$(if $(filter test-trixie test-deb,$(goals)),trixie) $(if $(filter test-vm test-deb,$(goals)),vm) \
 	$(if $(filter bench bench-%,$(goals)),bench) $(if $(filter deb test-deb,$(goals)),deb) $(if $(filter test-deb,$(goals)),guest)
 empty :=
@@ -215,7 +215,9 @@ test-docs: tests ## the commands of deploy/docs that need nothing but the binary
 test-faults: tests ## what can go wrong, for real: broker, disk, processes, kernel
 	@tests/run faults
 test-long: tests ## those of them that take long
-	@tests/run long
+	@tests/run long secure
+test-secure: $(program) $(BUILD)/tests/tools/generate ## what deploy/docs/secure-kafka.md tells its reader to do
+	@tests/run secure
 soak: tests ## the longest: hours
 	@tests/run soak
 test-upgrade: tests ## from one agent to the next under load, each second one with other records
@@ -313,8 +315,9 @@ $(BUILD)/tests/thread-test: $(thread_objects)
 	$(say) LINK $@
 	$(Q)$(CXX) $(ldflags) $^ $(libs) $(catch) -o $@
 
-test-trixie: | $(packages) ## build and run the unit tests on Debian 13, in build/trixie
+test-trixie: $(program) $(BUILD)/tests/tools/generate | $(packages) ## build and run the unit tests on Debian 13, in build/trixie, and Kafka with SCRAM
 	@tests/check/trixie
+	@tests/run secure-trixie
 
 # ---- Checks
 
@@ -374,7 +377,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run deb test-deb tests test test-faults test-upgrade soak test-unit test-kernel test-kafka test-docs test-vm test-tsan thread-test fuzz fuzz-programs bench bench-quick bench-tripwire bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run deb test-deb tests test test-faults test-secure test-upgrade soak test-unit test-kernel test-kafka test-docs test-vm test-tsan thread-test fuzz fuzz-programs bench bench-quick bench-tripwire bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))
