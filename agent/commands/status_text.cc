@@ -57,12 +57,18 @@ std::string stages_table(const v1::AgentReport& report) {
     return table;
 }
 
+// The stages behind it count for themselves, and are there also where the kernel side's counts cannot be
+// read.
+bool has_accounts(const v1::AgentReport& report) {
+    return std::ranges::find(report.stages(), "capture", &v1::Stage::name) != report.stages().end();
+}
+
 std::string audit_line(const v1::AgentReport& report) {
     if (!report.audit_violations().empty())
         return fmt::format("violated: {}", fmt::join(report.audit_violations(), "; "));
     if (report.audit_violated() > 0)
         return fmt::format("holds now; {} accounts since the agent started did not", report.audit_violated());
-    if (report.stages().empty()) return "the counts cannot be read";
+    if (!has_accounts(report)) return "the counts cannot be read";
     return "holds: at every stage in = out + held + lost, and each takes what the one before gave";
 }
 
@@ -72,7 +78,7 @@ std::vector<std::string> problems_of(const v1::AgentReport& report) {
     std::vector<std::string> problems;
     if (report.audit_violated() > 0 || !report.audit_violations().empty())
         problems.emplace_back("the accounts did not fit");
-    if (report.stages().empty()) problems.emplace_back("there are no accounts");
+    if (!has_accounts(report)) problems.emplace_back("there are no accounts");
     if (std::ranges::none_of(report.hooks(), &v1::Hook::attached))
         problems.emplace_back("no hook is attached");
     if (!report.spool_problem().empty()) problems.push_back("spool: " + report.spool_problem());

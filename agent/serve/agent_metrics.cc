@@ -154,7 +154,9 @@ void write_agent(Exposition& to, const v1::AgentReport& report) {
 
 std::string not_ready(const v1::AgentReport& report) {
     if (std::ranges::none_of(report.hooks(), &v1::Hook::attached)) return "no hook is attached to the kernel";
-    if (report.stages().empty()) return "the counts of the kernel side cannot be read";
+    // The stages behind it count for themselves, and are there all the same.
+    if (std::ranges::find(report.stages(), "capture", &v1::Stage::name) == report.stages().end())
+        return "the counts of the kernel side cannot be read";
     const std::string& spool = report.spool_problem();
     const std::string& kafka = report.kafka().problem();
     const bool delivers = report.kafka().connected() && kafka.empty();

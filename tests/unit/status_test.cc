@@ -114,6 +114,9 @@ TEST_CASE("status: an agent that prints, and one that sees nothing") {
                Catch::Matchers::ContainsSubstring("Kafka       not set: events are printed\n"));
     v1::AgentReport blind;
     CHECK(problems_of(blind) == std::vector<std::string>{"there are no accounts", "no hook is attached"});
+    // Those behind the kernel's count for themselves.
+    blind.add_stages()->set_name("encode");
+    CHECK(problems_of(blind).front() == "there are no accounts");
     // What an agent says is shown, not done.
     blind.set_node("a\x1b[31m\n");
     CHECK_THAT(status_text(blind, 0), Catch::Matchers::ContainsSubstring(R"(on a\x1b[31m\x0a, Linux)"));
