@@ -33,13 +33,13 @@ endif
 
 # ---- Debian packages: installed here, in one step, when one is missing
 
-test_goals := test test-deb test-long test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-vm test-docs tests bench-first-light bench-mixed
+test_goals := test test-deb test-prometheus test-long test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-vm test-docs tests bench-first-light bench-mixed
 kafka_goals := test test-deb test-trixie test-secure test-long test-faults test-upgrade soak test-kafka kafka-up bench bench-offline
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
 	$(if $(filter $(kafka_goals),$(goals)),kafka) \
-	$(if $(filter test test-kernel,$(goals)),metrics) \
+	$(if $(filter test test-kernel test-prometheus,$(goals)),metrics) \
 	$(if $(filter test test-long test-faults test-secure test-trixie soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) \
 	$(if $(filter test-trixie test-deb,$(goals)),trixie) $(if $(filter test-vm test-deb,$(goals)),vm) \
 	$(if $(filter bench bench-%,$(goals)),bench) $(if $(filter deb test-deb,$(goals)),deb) $(if $(filter test-deb,$(goals)),guest)
@@ -204,14 +204,16 @@ tests: $(program) $(test_programs) $(tools) | $(packages) ## build all test prog
 
 test-unit: $(program) $(BUILD)/tests/unit-test | $(packages) ## unit tests: seconds, no root, no broker
 	@tests/run unit
-test: tests ## unit, scripts, kernel (root), kafka (starts the broker), faults
-	@tests/run unit-beside scripts kernel docs kafka faults
+test: tests ## unit, scripts, rules and dashboards, kernel (root), commands of the documents, kafka (starts the broker), faults
+	@tests/run unit-beside scripts rules kernel docs kafka faults
 test-kernel: tests ## the tests that need root and a kernel with BTF
 	@tests/run kernel
 test-kafka: tests ## the tests against the real broker
 	@tests/run kafka
 test-docs: tests ## the commands of deploy/docs that need nothing but the binary
 	@tests/run docs
+test-prometheus: $(program) $(BUILD)/tests/tools/generate ## a real Prometheus beside agents under load, with the rules and dashboards
+	@tests/run prometheus
 test-faults: tests ## what can go wrong, for real: broker, disk, processes, kernel
 	@tests/run faults
 test-long: tests ## those of them that take long
@@ -377,7 +379,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run deb test-deb tests test test-faults test-secure test-upgrade soak test-unit test-kernel test-kafka test-docs test-vm test-tsan thread-test fuzz fuzz-programs bench bench-quick bench-tripwire bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run deb test-deb tests test test-prometheus test-faults test-secure test-upgrade soak test-unit test-kernel test-kafka test-docs test-vm test-tsan thread-test fuzz fuzz-programs bench bench-quick bench-tripwire bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))
