@@ -14,7 +14,7 @@ namespace tcptrail {
 bool is_journal_stderr();
 
 // The socket of journald. sd_journal_sendv() would do as much, but it waits while journald is stuck (systemd
-// 252: from the eleventh message on), and says nothing where there is no journald. For one thread at a time.
+// 252: from the twelfth message on), and says nothing where there is no journald. For one thread at a time.
 class JournalSocket {
 public:
     enum class Outcome {
