@@ -63,7 +63,7 @@ void Setting::create_topics() const {
 Finished Setting::consume() const {
     return run({built("tcptrail"), "consume", "--brokers", servers_, "--topic", topic(), "--from",
                 "beginning", "--verify", "-o", "jsonl"},
-               seconds(120));
+               seconds(600));
 }
 
 std::vector<nlohmann::json> Setting::reports() const {
