@@ -2,12 +2,8 @@
 """A small shop, as a load for pictures: processes with names of their own on two hosts (network namespaces with a veth
 between them), some of which have the troubles that tcptrail is for. What each does wrong, it says itself."""
 import collections
-import ctypes
-import os
 import random
-import signal
 import socket
-import subprocess
 import threading
 import time
 
@@ -17,51 +13,6 @@ NGINX, POSTGRES, LEDGER, SLOW, FILES, BACKUP = ((STORE + str(last), port) for la
 NOBODY, ROUTER = (STORE + "50", 25), STORE + "1"  # packets to it are dropped
 PORTS = "20000 29999"  # of the shop, few
 SERVER_IDLE_SECONDS = 5
-
-
-class Host:
-    """A network namespace that lives as long as its process. A context manager."""
-
-    def __enter__(self):
-        self.holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep inf"],
-                                       stdout=subprocess.PIPE, text=True)
-        self.holder.stdout.readline()
-        self.path = f"/proc/{self.holder.pid}/ns/net"
-        self.inode = os.stat(self.path).st_ino
-        self.children = []
-        return self
-
-    def __exit__(self, *_):
-        for pid in [*self.children]:
-            self.end(pid)
-        self.holder.kill()
-        self.holder.wait()
-
-    def run(self, *command):
-        subprocess.run(["nsenter", f"--net={self.path}", *command], check=True)
-
-    def start(self, name, what, *arguments):
-        """A process called `name` that does `what` until it is ended. Returns its pid."""
-        pid = os.fork()
-        if pid == 0:
-            try:
-                libc = ctypes.CDLL(None, use_errno=True)
-                libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-                libc.prctl(15, name.encode())  # PR_SET_NAME
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                with open(self.path, "rb") as space:
-                    if libc.setns(space.fileno(), 0) != 0:
-                        raise OSError(ctypes.get_errno(), "setns")
-                what(*arguments)
-            finally:
-                os._exit(1)
-        self.children.append(pid)
-        return pid
-
-    def end(self, pid):
-        self.children.remove(pid)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
 
 
 def connect_hosts(shop, store):
@@ -152,7 +103,8 @@ def stale_pool(address, rate):
     for _ in paced(rate):
         try:
             # The last used is the next: those at the other end grow old.
-            connection = pool.pop(0 if random.random() < 0.04 else -1) if len(pool) > 5 else socket.create_connection(address, timeout=5)
+            connection = (pool.pop(0 if random.random() < 0.04 else -1) if len(pool) > 5
+                          else socket.create_connection(address, timeout=5))
             connection.sendall(b"q" * 200)
             time.sleep(0.002)
             if connection.recv(1 << 16):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values as Grafana writes them, by the name of the unit."""
 import math
-import time
 
 SECONDS = ((1e-6, "µs"), (1e-3, "ms"), (1, "s"), (60, "min"), (3600, "h"))
 BYTES = ((1, "B"), (1024, "KiB"), (1024**2, "MiB"), (1024**3, "GiB"))
@@ -19,7 +18,8 @@ def scaled(value, scale, decimals):
     return f"{text} {name}" if len(name) > 1 or name in "sBh" and name else text + name
 
 
-def text(value, unit, decimals=None):
+def text(value, unit, decimals=None, now=0.0):
+    """now: in seconds since 1970, of what is told as a time that is so long ago."""
     if math.isnan(value):
         return "–"
     if unit == "none":
@@ -38,5 +38,5 @@ def text(value, unit, decimals=None):
     if unit == "bool_yes_no":
         return "yes" if value else "no"
     if unit == "dateTimeFromNow":
-        return f"{scaled(time.time() - value / 1000, SECONDS, None)} ago"
+        return f"{scaled(now - value / 1000, SECONDS, None)} ago"
     return scaled(value, NUMBERS, decimals)
