@@ -93,9 +93,12 @@ Producer::~Producer() {
 void Producer::take_report(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
     auto& producer = static_cast<Producer&>(*static_cast<ClientOwner*>(opaque));
     rd_kafka_resp_err_t error = message->err;
-    // With acks=all a report without an error says that it is stored; nothing less counts.
+    // With acks=all a report without an error says that it is stored; nothing less counts. Without an offset
+    // it is only concluded from the success of a later batch (rd_kafka_dr_implicit_ack()), which a broker may
+    // have taken although it refused this one: of a producer that it does not know it takes any number as the
+    // first (KAFKA-14312, KAFKA-15591).
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR &&
-        rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_PERSISTED)
+        (rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_PERSISTED || message->offset < 0))
         error = RD_KAFKA_RESP_ERR__FAIL;
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR && std::exchange(producer.troubled_, false)) producer.connected();
     producer.listener_.on_report(message->_private, error);

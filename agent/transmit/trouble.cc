@@ -61,6 +61,9 @@ std::string explain(rd_kafka_resp_err_t error, const std::string& topic, const s
             return fmt::format(
                 "topic {} does not exist on the brokers; make it with: tcptrail topics create --brokers {}",
                 topic, brokers);
+        case RD_KAFKA_RESP_ERR__FAIL:
+            return fmt::format(
+                "topic {}: the brokers did not say where they stored a message: it is sent again", topic);
         default:
             return fmt::format("topic {}: {}", topic, rd_kafka_err2str(error));
     }

@@ -496,6 +496,19 @@ TEST_CASE("a message that is refused is sent again, after a pause") {
     CHECK(result.distinct.size() == 500);
 }
 
+TEST_CASE("what only the next batch's success says to be stored is sent again") {
+    MockCluster cluster;
+    auto options = cluster.options();
+    // Several requests of several messages each are on their way before the first is answered.
+    options.properties["batch.num.messages"] = "3";
+    rd_kafka_mock_broker_set_rtt(cluster.get(), 1, 200);
+    cluster.fail_produce(RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, 1);
+    Pipeline pipeline(options);
+    pipeline.append(0, 12, 50, Topic::agents);
+    REQUIRE(pipeline.delivered());
+    CHECK(tally(read_all(options, "tcptrail.agents")).distinct.size() == 12);
+}
+
 TEST_CASE("a missing topic is named, and delivery resumes when it exists") {
     MockCluster cluster;
     rd_kafka_mock_topic_set_error(cluster.get(), connections_topic, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
