@@ -132,6 +132,10 @@ TEST_CASE("case 44: 20,000 connections open at once, then closed at once", "[ker
     CHECK(wrong_owners == 0);
     CHECK(wrong_outcomes == 0);
     // The clients closed first, all of them before any server.
+    std::string counted;
+    for (const auto& [end, count] : ends)
+        counted += end + ": " + std::to_string(count) + "\n";
+    INFO(counted);
     CHECK(ends["client END_LOCAL_CLOSE"] + ends["server END_REMOTE_CLOSE"] + blind == expected);
 }
 

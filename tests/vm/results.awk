@@ -2,7 +2,8 @@
 #
 # Reads a guest's output, which has Catch2's XML in it. Prints one line per thing tested:
 #     verdict TAB seconds TAB name        verdict: ok, FAILED, skipped: why
-# and with -v show=1 -v guest=NAME instead what the failed ones said, and what the others warned of.
+# and with -v guest=NAME instead, with -v show=FAILED, what the failed ones said, and with -v show=warned what the
+# others warned of.
 
 function plain(text) {
     gsub(/&lt;/, "<", text)
@@ -20,8 +21,8 @@ function attribute(name) {
 
 function tell(verdict, seconds) {
     if (!show) printf "%s\t%s\t%s\n", verdict, seconds == "" ? "-" : seconds, name
-    else if (verdict == "FAILED") printf "---- FAILED: %s: %s\n%s", guest, name, said
-    else if (warned) printf "---- %s: %s\n%s", guest, name, said
+    else if (verdict == "FAILED") { if (show == "FAILED") printf "---- FAILED: %s: %s\n%s", guest, name, said }
+    else if (warned && show == "warned") printf "---- %s: %s\n%s", guest, name, said
     name = ""
 }
 
