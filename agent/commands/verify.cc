@@ -49,6 +49,7 @@ std::string summary(uint64_t events, uint64_t holes, uint64_t missing, uint64_t 
 std::string run_line(const RunResult& run) {
     std::string line = fmt::format("run {}: {}", encode::printable(run.run_id),
                                    run.last == 0 ? "nothing" : fmt::format("{}-{}", run.first, run.last));
+    if (run.checked_from == 0) line += " not checked";
     if (run.checked_from > 1) line += fmt::format(" checked from {}", run.checked_from);
     line += ", " + summary(run.events, run.holes, run.missing, run.duplicates);
 
@@ -71,13 +72,14 @@ SequenceVerifier::Run& SequenceVerifier::run(std::string_view run_id) {
     return found != runs_.end() ? found->second : runs_[std::string(run_id)];
 }
 
-void SequenceVerifier::add(std::string_view run_id, uint64_t sequence, int32_t partition) {
+void SequenceVerifier::add(std::string_view run_id, uint64_t sequence, uint64_t emitted_unix_nanos) {
     if (sequence == 0) {
         unnumbered_++;
         return;
     }
     Run& of = run(run_id);
-    of.first_of_partition.try_emplace(partition, sequence);
+    if (complete_since_ && emitted_unix_nanos > *complete_since_)
+        of.first_complete = std::min(of.first_complete.value_or(sequence), sequence);
     (insert(of.seen, sequence) ? of.events : of.duplicates)++;
 }
 
@@ -85,6 +87,25 @@ void SequenceVerifier::expect_last(std::string_view run_id, uint64_t last) {
     if (last == 0) return;  // no event was promised
     Run& of = run(run_id);
     of.expected_last = std::max(of.expected_last, last);
+}
+
+void SequenceVerifier::set_beginning(std::string_view run_id, uint64_t unix_nanos) {
+    if (knows(run_id)) run(run_id).began = unix_nanos;
+}
+
+void SequenceVerifier::explain(std::string_view run_id, std::string text) {
+    if (knows(run_id)) run(run_id).explanation = std::move(text);
+}
+
+void SequenceVerifier::judge_up_to_here() {
+    for (auto& [run_id, run] : runs_)
+        run.judged_to = std::max(run.expected_last, run.seen.empty() ? 0 : run.seen.rbegin()->second);
+    up_to_here_ = true;
+}
+
+uint64_t SequenceVerifier::checked_from(const Run& run) const {
+    if (!complete_since_ || run.began.value_or(0) > *complete_since_) return 1;
+    return run.first_complete.value_or(0);
 }
 
 RunResult SequenceVerifier::result(const std::string& run_id, const Run& run) const {
@@ -96,21 +117,19 @@ RunResult SequenceVerifier::result(const std::string& run_id, const Run& run) co
         result.first = run.seen.begin()->first;
         result.last = run.seen.rbegin()->second;
     }
-    if (head_may_be_missing_) {
-        if (run.seen.empty()) return result;
-        for (const auto& [partition, first] : run.first_of_partition) {
-            result.checked_from = std::max(result.checked_from, first);
-        }
-    }
+    result.checked_from = checked_from(run);
+    if (result.checked_from == 0) return result;
 
     // `checked` is the last number known to be there or told as missing.
+    const uint64_t to = up_to_here_ ? run.judged_to : std::max(run.expected_last, result.last);
     uint64_t checked = result.checked_from - 1;
     for (const auto& [first, last] : run.seen) {
         if (last <= checked) continue;
-        if (first > checked + 1) add_hole(result, checked + 1, first - 1);
+        if (checked >= to) break;
+        if (first > checked + 1) add_hole(result, checked + 1, std::min(first - 1, to));
         checked = last;
     }
-    if (run.expected_last > checked) add_hole(result, checked + 1, run.expected_last);
+    if (to > checked) add_hole(result, checked + 1, to);
     return result;
 }
 
@@ -127,10 +146,13 @@ bool SequenceVerifier::has_holes() const {
 }
 
 void SequenceVerifier::print(std::FILE* out) const {
-    uint64_t events = 0, holes = 0, missing = 0, duplicates = 0;
+    uint64_t events = 0, holes = 0, missing = 0, duplicates = 0, unchecked = 0;
     std::string text;
     for (const auto& run : results()) {
         text += run_line(run) + '\n';
+        const std::string& explanation = runs_.find(run.run_id)->second.explanation;
+        if (run.holes > 0 && !explanation.empty()) text += "    " + explanation + '\n';
+        if (run.checked_from == 0) unchecked++;
         events += run.events;
         holes += run.holes;
         missing += run.missing;
@@ -138,6 +160,7 @@ void SequenceVerifier::print(std::FILE* out) const {
     }
     text += fmt::format("verify: {}, {}", counted(runs_.size(), "run"),
                         summary(events, holes, missing, duplicates));
+    if (unchecked > 0) text += fmt::format(", {} not checked", counted(unchecked, "run"));
     if (unnumbered_ > 0) text += fmt::format(", {} without a number", counted(unnumbered_, "event"));
     text += '\n';
     std::fputs(text.c_str(), out);  // fmt::print would throw

@@ -53,6 +53,9 @@ constexpr Property consumer_defaults[] = {
     {"enable.partition.eof", "true"},
     {"fetch.wait.max.ms", "100"},
     {"queued.max.messages.kbytes", "16384"},
+    // Its default goes on at the end without a word when retention has overtaken the reader.
+    {"auto.offset.reset", "error"},
+    {"check.crcs", "true"},
 };
 
 // Delivery depends on these: only their own values may be given.

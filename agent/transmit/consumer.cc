@@ -69,7 +69,10 @@ Result<> Consumer::begin() {
     queue_.reset(rd_kafka_queue_new(session_->get()));
     at_end_.assign(partitions_.size(), false);
     for (const Partition& partition : partitions_) {
-        const int64_t from = settings_.from_beginning ? partition.low : partition.high;
+        const auto given = settings_.from.find(partition.id);
+        const int64_t from = given != settings_.from.end() ? given->second
+                             : settings_.from_beginning    ? partition.low
+                                                           : partition.high;
         if (rd_kafka_consume_start_queue(topic_.get(), partition.id, from, queue_.get()) != 0)
             return fail(fmt::format("topic {}, partition {}: {}", settings_.topic, partition.id,
                                     rd_kafka_err2str(rd_kafka_last_error())));
@@ -84,22 +87,28 @@ Consumer::~Consumer() {
         rd_kafka_consume_stop(topic_.get(), partition.id);
 }
 
-Result<> Consumer::run(const std::function<bool(const Record&)>& on_record, const std::atomic<bool>& stop) {
+Result<Consumer::Ending> Consumer::run(const std::function<bool(const Record&)>& on_record,
+                                       const std::atomic<bool>& stop, Time until) {
     std::vector<rd_kafka_message_t*> raw(messages_at_once);
     while (!stop) {
-        if (settings_.to_end && std::find(at_end_.begin(), at_end_.end(), false) == at_end_.end()) return {};
-        const ssize_t count = rd_kafka_consume_batch_queue(queue_.get(), poll_ms, raw.data(), raw.size());
-        if (count < 0) return session_->failed("cannot read", rd_kafka_err2str(rd_kafka_last_error()));
-        // Owned before any of them is looked at.
-        std::vector<MessagePtr> messages(raw.begin(), raw.begin() + count);
-        for (const MessagePtr& message : messages) {
+        while (!unread_.empty()) {
+            const MessagePtr message = std::move(unread_.back());
+            unread_.pop_back();
             auto more = serve(*message, on_record);
             if (!more) return std::unexpected(more.error());
-            if (!*more || stop) return {};
+            if (!*more) return Ending::taker;
+            if (stop) return Ending::stopped;
         }
+        if (settings_.to_end && std::find(at_end_.begin(), at_end_.end(), false) == at_end_.end())
+            return Ending::reached_end;
+        if (std::chrono::steady_clock::now() >= until) return Ending::time;
+        const ssize_t count = rd_kafka_consume_batch_queue(queue_.get(), poll_ms, raw.data(), raw.size());
+        if (count < 0) return session_->failed("cannot read", rd_kafka_err2str(rd_kafka_last_error()));
+        for (ssize_t i = count; i-- > 0;)
+            unread_.emplace_back(raw[static_cast<size_t>(i)]);
         rd_kafka_poll(session_->get(), 0);
     }
-    return {};
+    return Ending::stopped;
 }
 
 Result<bool> Consumer::serve(const rd_kafka_message_t& message,
@@ -109,6 +118,9 @@ Result<bool> Consumer::serve(const rd_kafka_message_t& message,
         reached(message.partition, message.offset);
         return true;
     }
+    if (message.err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+        return fail(fmt::format("topic {}, partition {}: what was to be read next has been removed: {}",
+                                settings_.topic, message.partition, rd_kafka_message_errstr(&message)));
     if (message.err != RD_KAFKA_RESP_ERR_NO_ERROR)
         return fail(fmt::format("topic {}, partition {}: {}{}", settings_.topic, message.partition,
                                 rd_kafka_message_errstr(&message), needed_right(message.err, "Read")));

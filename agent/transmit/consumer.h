@@ -2,8 +2,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,13 +28,15 @@ struct Record {
     std::vector<std::pair<std::string_view, std::string_view>> headers;
 };
 
-// Reads all partitions of a topic, in no group, and commits nothing. Belongs to one thread.
+// Reads all partitions of a topic, in no group, and commits nothing. Where what is to be read has been removed
+// meanwhile, that is an error. Belongs to one thread.
 class Consumer {
 public:
     struct Settings {
         std::string topic;
         bool from_beginning = false;  // otherwise only what comes from now on
         bool to_end = false;          // ends at the high watermarks that open() has noted; otherwise never
+        std::map<int32_t, int64_t> from = {};  // of these partitions from these offsets on
     };
     struct Partition {
         int32_t id = 0;
@@ -48,9 +52,14 @@ public:
     // As they were at open().
     const std::vector<Partition>& partitions() const { return partitions_; }
 
-    // Calls `on_record` for each record, in order within a partition, until it returns false, `stop` is true
-    // (looked at ten times a second), or the end is reached where there is one.
-    Result<> run(const std::function<bool(const Record&)>& on_record, const std::atomic<bool>& stop);
+    enum class Ending { reached_end, taker, stopped, time };
+    using Time = std::chrono::steady_clock::time_point;
+
+    // Calls `on_record` for each record, in order within a partition, until it returns false (taker), `stop` is
+    // true or it is `until` (both looked at ten times a second), or the end is reached where there is one. May be
+    // called again to go on.
+    Result<Ending> run(const std::function<bool(const Record&)>& on_record, const std::atomic<bool>& stop,
+                       Time until = Time::max());
 
 private:
     explicit Consumer(const Settings& settings) : settings_(settings) {}
@@ -67,6 +76,7 @@ private:
     std::vector<Partition> partitions_;
     std::vector<bool> at_end_;  // by index of partitions_
     size_t started_ = 0;        // of partitions_
+    std::vector<MessagePtr> unread_;  // read from the queue and not yet given to the taker, the next one last
 };
 
 }  // namespace tcptrail::transmit

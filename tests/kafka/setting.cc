@@ -61,15 +61,16 @@ void Setting::create_topics() const {
 }
 
 Finished Setting::consume() const {
-    return run({built("tcptrail"), "consume", "--brokers", servers_, "--topic", topic(), "--from",
-                "beginning", "--verify", "-o", "jsonl"},
+    return run(with_topics({built("tcptrail"), "consume", "--brokers", servers_, "--from", "beginning",
+                            "--verify", "-o", "jsonl"}),
                seconds(600));
 }
 
 std::vector<nlohmann::json> Setting::reports() const {
-    const Finished consumed = run({built("tcptrail"), "consume", "--brokers", servers_, "--topic",
-                                   name_ + ".agents", "--from", "beginning", "--verify", "-o", "jsonl"},
-                                  seconds(60));
+    const Finished consumed =
+        run(with_topics({built("tcptrail"), "consume", "--brokers", servers_, "--topic", name_ + ".agents",
+                         "--from", "beginning", "--verify", "-o", "jsonl"}),
+            seconds(60));
     INFO(consumed.errors);
     REQUIRE(consumed.status <= 1);  // 1: with holes, which an account has to explain
     std::vector<nlohmann::json> reports;

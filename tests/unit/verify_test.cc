@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -17,9 +17,10 @@ using tcptrail::commands::RunResult;
 using tcptrail::commands::SequenceRange;
 using tcptrail::commands::SequenceVerifier;
 
-void add(SequenceVerifier& verifier, const std::vector<uint64_t>& sequences, int32_t partition = 0) {
+// Each is emitted at the time of its number.
+void add(SequenceVerifier& verifier, const std::vector<uint64_t>& sequences) {
     for (const uint64_t sequence : sequences)
-        verifier.add("run-a", sequence, partition);
+        verifier.add("run-a", sequence, sequence);
 }
 
 std::string printed(const SequenceVerifier& verifier) {
@@ -68,27 +69,64 @@ TEST_CASE("verify: a missing beginning is a hole, unless it may be missing", "[v
     add(strict, {5, 6, 7});
     CHECK(strict.results()[0].first_holes == std::vector<SequenceRange>{{1, 4}});
 
-    SequenceVerifier lenient(true);
-    add(lenient, {5, 6, 7});
+    SequenceVerifier lenient(4);
+    add(lenient, {2, 5, 6, 7});
     CHECK_FALSE(lenient.has_holes());
     CHECK(printed(lenient) ==
-          "run run-a: 5-7 checked from 5, 3 events, 0 holes, 0 duplicates\n"
-          "verify: 1 run, 3 events, 0 holes, 0 duplicates\n");
-    lenient.add("run-a", 9);
+          "run run-a: 2-7 checked from 5, 4 events, 0 holes, 0 duplicates\n"
+          "verify: 1 run, 4 events, 0 holes, 0 duplicates\n");
+    add(lenient, {9});
     CHECK(lenient.results()[0].first_holes == std::vector<SequenceRange>{{8, 8}});
+
+    // One that began since then must be there from 1 on.
+    lenient.set_beginning("run-a", 4);
+    CHECK(lenient.results()[0].checked_from == 5);
+    lenient.set_beginning("run-a", 5);
+    CHECK(lenient.results()[0].first_holes == std::vector<SequenceRange>{{1, 1}, {3, 4}, {8, 8}});
 }
 
-TEST_CASE("verify: partitions are cut at different places", "[verify]") {
-    // Even numbers are in partition 0, whose beginning is gone up to 100; odd ones in 1, gone up to 200.
-    SequenceVerifier verifier(true);
-    for (uint64_t i = 101; i <= 300; i++) {
-        const bool even = i % 2 == 0;
-        if (even || i > 200) verifier.add("run-a", i, even ? 0 : 1);
-    }
+TEST_CASE("verify: where all may be removed nothing is checked, and that is said", "[verify]") {
+    // Partitions are cut at different places, and what waited came behind what was newer: 150 to 300 in any order.
+    SequenceVerifier verifier(300);
+    for (uint64_t i = 300; i >= 150; i -= 3)
+        verifier.add("run-a", i, i);
     CHECK_FALSE(verifier.has_holes());
-    CHECK(verifier.results()[0].checked_from == 201);
-    verifier.add("run-a", 304, 0);
-    CHECK(verifier.results()[0].first_holes == std::vector<SequenceRange>{{301, 303}});
+    CHECK(printed(verifier) ==
+          "run run-a: 150-300 not checked, 51 events, 0 holes, 0 duplicates\n"
+          "verify: 1 run, 51 events, 0 holes, 0 duplicates, 1 run not checked\n");
+    add(verifier, {303, 301});
+    CHECK(verifier.results()[0].checked_from == 301);
+    CHECK(verifier.results()[0].first_holes == std::vector<SequenceRange>{{302, 302}});
+}
+
+TEST_CASE("verify: what comes later fills holes, and makes none", "[verify]") {
+    SequenceVerifier verifier;
+    add(verifier, {1, 2, 5});
+    verifier.expect_last("run-a", 7);
+    verifier.judge_up_to_here();
+    CHECK(verifier.results()[0].first_holes == std::vector<SequenceRange>{{3, 4}, {6, 7}});
+    add(verifier, {4, 10, 20});
+    verifier.add("run-b", 3);
+    CHECK(verifier.results()[0].first_holes == std::vector<SequenceRange>{{3, 3}, {6, 7}});
+    add(verifier, {3, 7, 6});
+    CHECK_FALSE(verifier.has_holes());
+    CHECK(printed(verifier) ==
+          "run run-a: 1-20, 9 events, 0 holes, 0 duplicates\n"
+          "run run-b: 3-3, 1 event, 0 holes, 0 duplicates\n"
+          "verify: 2 runs, 10 events, 0 holes, 0 duplicates\n");
+}
+
+TEST_CASE("verify: a run with holes is explained, and no other", "[verify]") {
+    SequenceVerifier verifier;
+    add(verifier, {1, 3});
+    verifier.add("run-b", 1);
+    verifier.explain("run-a", "why");
+    verifier.explain("run-b", "nothing to explain");
+    CHECK(printed(verifier) ==
+          "run run-a: 1-3, 2 events, 1 hole (1 event missing), 0 duplicates; missing 2\n"
+          "    why\n"
+          "run run-b: 1-1, 1 event, 0 holes, 0 duplicates\n"
+          "verify: 2 runs, 3 events, 1 hole (1 event missing), 0 duplicates\n");
 }
 
 TEST_CASE("verify: a missing tail is found when the last number is known", "[verify]") {
@@ -107,10 +145,10 @@ TEST_CASE("verify: a missing tail is found when the last number is known", "[ver
 }
 
 TEST_CASE("verify: of a run that retention has removed, nothing is expected", "[verify]") {
-    SequenceVerifier verifier(true);
+    SequenceVerifier verifier(7);
     verifier.expect_last("run-a", 10);
     CHECK_FALSE(verifier.has_holes());
-    verifier.add("run-a", 8);
+    add(verifier, {8});
     CHECK(verifier.results()[0].first_holes == std::vector<SequenceRange>{{9, 10}});
 }
 
@@ -152,21 +190,18 @@ TEST_CASE("verify: agrees with a naive model", "[verify]") {
     auto below = [&](uint64_t n) { return random() % n; };
 
     for (int round = 0; round < 300; round++) {
-        const bool head_may_be_missing = below(2) == 0;
         const uint64_t length = 1 + below(200);
-        const int32_t partitions = 1 + static_cast<int32_t>(below(4));
-        SequenceVerifier verifier(head_may_be_missing);
+        std::optional<uint64_t> since;
+        if (below(2) == 0) since = below(length);
+        SequenceVerifier verifier(since);
 
-        // The model: what was delivered, as a set, and where each partition began.
+        // The model: what was delivered, as a set.
         std::set<uint64_t> delivered;
-        std::map<int32_t, uint64_t> begin;
         uint64_t deliveries = 0;
         for (uint64_t i = 0, n = below(3 * length); i < n; i++) {
             const uint64_t sequence = 1 + below(length);
-            const auto partition = static_cast<int32_t>(sequence % static_cast<uint64_t>(partitions));
-            verifier.add("run-a", sequence, partition);
+            verifier.add("run-a", sequence, sequence);
             delivered.insert(sequence);
-            begin.try_emplace(partition, sequence);
             deliveries++;
         }
         const uint64_t expected = below(2) == 0 ? 0 : below(length + 20);
@@ -174,14 +209,14 @@ TEST_CASE("verify: agrees with a naive model", "[verify]") {
 
         uint64_t from = 1;
         uint64_t to = std::max(expected, delivered.empty() ? 0 : *delivered.rbegin());
-        if (head_may_be_missing) {
-            for (const auto& [partition, sequence] : begin)
-                from = std::max(from, sequence);
-            if (delivered.empty()) to = 0;
+        if (since) {
+            const auto first = delivered.upper_bound(*since);
+            from = first == delivered.end() ? 0 : *first;
+            if (from == 0) to = 0;
         }
         uint64_t holes = 0, missing = 0;
         std::vector<SequenceRange> ranges;
-        for (uint64_t i = from; i <= to; i++) {
+        for (uint64_t i = std::max<uint64_t>(from, 1); i <= to; i++) {
             if (delivered.contains(i)) continue;
             missing++;
             if (i > from && !delivered.contains(i - 1)) {
