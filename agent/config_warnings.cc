@@ -88,6 +88,18 @@ void warn_of_protocol(Warnings& warnings, const transmit::Options& kafka) {
         !has("ssl.key.pem"))
         warnings.emplace_back(
             "kafka: there is a certificate without its key, and it is not used: set ssl.key.location");
+    const auto is = [&](const std::string& property, std::string_view value) {
+        const auto found = kafka.properties.find(property);
+        return found != kafka.properties.end() && lower(found->second) == value;
+    };
+    if (protocol.ends_with("ssl") && is("enable.ssl.certificate.verification", "false"))
+        warnings.emplace_back(
+            "kafka: anybody can pass for the broker: enable.ssl.certificate.verification is false; set "
+            "ssl.ca.location instead");
+    else if (protocol.ends_with("ssl") && is("ssl.endpoint.identification.algorithm", "none"))
+        warnings.emplace_back(
+            "kafka: whoever has a certificate of that authority can pass for the broker: "
+            "ssl.endpoint.identification.algorithm is none; name brokers as their certificates do");
     if (protocol == "sasl_plaintext" && transmit::mechanism_of(kafka) == "PLAIN")
         warnings.emplace_back(
             "kafka: the password goes over the network as it is: set security.protocol to sasl_ssl");

@@ -22,7 +22,7 @@ using logging::Format;
 using logging::Level;
 using logging::Message;
 
-enum class Form { text, journal, json };
+enum class Form { text, json, journal, journal_json };
 
 // A pipe that is writable takes PIPE_BUF bytes without waiting, a socket more than that, a file always.
 bool write_now(const std::string& line) {
@@ -32,8 +32,8 @@ bool write_now(const std::string& line) {
 }
 
 Form choose_form(Format format) {
+    if (is_journal_stderr()) return format == Format::json ? Form::journal_json : Form::journal;
     if (format == Format::json) return Form::json;
-    if (is_journal_stderr()) return Form::journal;
     return format == Format::text || isatty(STDERR_FILENO) == 1 ? Form::text : Form::json;
 }
 
@@ -64,6 +64,7 @@ private:
     bool put(const Message& message, bool is_last) NEEDS_LOCK(mutex_) {
         if (form_ == Form::text) return write_now(as_text(message));
         if (form_ == Form::json) return write_now(as_json(message));
+        if (form_ == Form::journal_json) return write_now(as_json_stream(message));
         if (is_last) return write_now(as_stream(message));
         const auto outcome = journal_.send(as_entry(message));
         return outcome == JournalSocket::Outcome::sent ||

@@ -126,6 +126,10 @@ std::string as_stream(const Message& message) {
     return fmt::format("<{}>{}\n", priority_of(message.level), escaped(message.text, false, max_text_bytes));
 }
 
+std::string as_json_stream(const Message& message) {
+    return fmt::format("<{}>{}", priority_of(message.level), as_json(message));
+}
+
 // No value has a line feed, so none needs the protocol's form for values that do.
 std::string as_entry(const Message& message) {
     std::string entry = fmt::format(

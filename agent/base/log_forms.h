@@ -25,6 +25,8 @@ std::string as_text(const Message& message);
 std::string as_json(const Message& message);
 // "<6>message": the journal keeps time and unit itself.
 std::string as_stream(const Message& message);
+// "<6>{…}": JSON for who wants it from the journal, which takes the priority from the front.
+std::string as_json_stream(const Message& message);
 // An entry of the journal in its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): KEY=value lines.
 std::string as_entry(const Message& message);
 

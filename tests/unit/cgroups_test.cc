@@ -4,6 +4,7 @@
 // the paths are found by walking, and the inode number of a folder is the id.
 #include "agent/context/cgroups.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/capability.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include <string>
 #include <thread>
 
+#include "agent/base/fd.h"
 #include "tests/catch.h"
 
 namespace fs = std::filesystem;
@@ -106,6 +108,9 @@ TEST_CASE("cgroups: one that is gone is still known, a new one is found in time"
     const uint64_t old = tree.make("/old");
     Cgroups cgroups(tree.path(), "/nonexistent");
     REQUIRE(path_or_none(cgroups, old) == "/old");
+    // A disk's file system would give its number to the next one, which that of cgroups does not.
+    const tcptrail::Fd held(open((tree.path() + "/old").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    REQUIRE(held.valid());
     fs::remove(tree.path() + "/old");
     // Its last connections end after it.
     CHECK(path_or_none(cgroups, old) == "/old");

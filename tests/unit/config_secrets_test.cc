@@ -231,6 +231,15 @@ TEST_CASE("secrets: what is set and not used is warned of") {
     CHECK(warnings_of("kafka: {properties: {security.protocol: sasl_plaintext, sasl.mechanism: PLAIN}}") ==
           std::vector<std::string>{
               "kafka: the password goes over the network as it is: set security.protocol to sasl_ssl"});
+    // Whoever took the password so can be anybody.
+    CHECK_THAT(warnings_of("kafka: {properties: {security.protocol: sasl_ssl, sasl.mechanism: PLAIN, "
+                           "enable.ssl.certificate.verification: 'false'}}")
+                   .at(0),
+               ContainsSubstring("anybody can pass for the broker"));
+    CHECK_THAT(warnings_of("kafka: {properties: {security.protocol: SSL, "
+                           "ssl.endpoint.identification.algorithm: none}}")
+                   .at(0),
+               ContainsSubstring("whoever has a certificate of that authority"));
     CHECK(warnings_of("kafka: {properties: {security.protocol: sasl_ssl, sasl.mechanism: PLAIN, "
                       "ssl.ca.location: /tmp}}")
               .empty());

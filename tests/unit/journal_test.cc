@@ -137,6 +137,18 @@ TEST_CASE("journal: an entry has message, priority, event and fields") {
           "stream:\n");
 }
 
+TEST_CASE("journal: JSON where it is asked for, with its priority in front") {
+    const std::string told = in_journal([](Journald& journald) {
+        init_logging(logging::Level::info, logging::Format::json);
+        journald.start();
+        log_warning(event, "w", {{"reason", "none"}});
+        return joined(journald.entries());
+    });
+    if (told.empty()) return;
+    CHECK_THAT(told, Catch::Matchers::StartsWith("stream:\n<4>{\"time\":"));
+    CHECK_THAT(told, Catch::Matchers::EndsWith("\"message\":\"w\",\"reason\":\"none\"}\n"));
+}
+
 TEST_CASE("journal: without journald's socket the stream has it, with its priority") {
     const std::string told = in_journal([](Journald& journald) {
         log_warning(event, "before\n", {{"reason", "none"}});
