@@ -70,7 +70,8 @@ public:
           accounts_(std::move(accounts)) {}
 
     // Reads from `consumer`, and, where it has an end and something is missing there, beyond it.
-    Result<ExitCode> run(Consumer& consumer, const transmit::Options& kafka, const Consumer::Settings& settings);
+    Result<ExitCode> run(Consumer& consumer, const transmit::Options& kafka,
+                         const Consumer::Settings& settings);
 
 private:
     void expect_what_reports_tell();
@@ -139,7 +140,8 @@ bool Consume::matched(const Result<>& written) {
 Result<ExitCode> Consume::run(Consumer& consumer, const transmit::Options& kafka,
                               const Consumer::Settings& settings) {
     if (options_.print && (!writer_.header() || !writer_.flush())) return ExitCode::ok;
-    auto ran = consumer.run([this](const transmit::Record& record) { return on_record(record); }, interrupted);
+    auto ran =
+        consumer.run([this](const transmit::Record& record) { return on_record(record); }, interrupted);
     if (!ran) return std::unexpected(std::move(ran.error()));
     const bool whole = settings.to_end ? *ran == Consumer::Ending::reached_end : !output_closed_;
     if (options_.verify && whole) {
@@ -167,10 +169,9 @@ Result<ExitCode> Consume::run(Consumer& consumer, const transmit::Options& kafka
 
 void Consume::expect_what_reports_tell() {
     for (const auto& [run_id, account] : accounts_.runs()) {
-        // Of one that retention has removed nothing need be here. Of a topic that the user names we do not know that
-        // these agents write to it.
-        const bool is_young =
-            !complete_since_ || account.began_unix_nanos.value_or(0) > *complete_since_;
+        // Of one that retention has removed nothing need be here. Of a topic that the user names we do not
+        // know that these agents write to it.
+        const bool is_young = !complete_since_ || account.began_unix_nanos.value_or(0) > *complete_since_;
         if (!verifier_.knows(run_id) && (!options_.topic.empty() || !is_young)) continue;
         verifier_.expect_last(run_id, account.last_sequence);
         if (account.began_unix_nanos) verifier_.set_beginning(run_id, *account.began_unix_nanos);
@@ -249,10 +250,11 @@ Result<ExitCode> consume(const ConsumeOptions& options) {
     if (settings.from_beginning) {
         for (const auto& partition : (*consumer)->partitions())
             if (partition.low > 0)
-                fprintf(stderr,
-                        "tcptrail: partition %d begins at offset %lld: what was before is no longer kept, and "
-                        "not verified\n",
-                        partition.id, static_cast<long long>(partition.low));
+                fprintf(
+                    stderr,
+                    "tcptrail: partition %d begins at offset %lld: what was before is no longer kept, and "
+                    "not verified\n",
+                    partition.id, static_cast<long long>(partition.low));
         auto found = complete_since(kafka, settings.topic, (*consumer)->partitions(), interrupted);
         if (!found) return std::unexpected(std::move(found.error()));
         since = *found;

@@ -18,8 +18,8 @@ namespace {
 
 using transmit::Consumer;
 
-// A record bears the time at which its agent handed it to the client. It may be appended later, behind those of other
-// agents, and clocks differ: longer than most brokers are away, shorter than any retention.
+// A record bears the time at which its agent handed it to the client. It may be appended later, behind those
+// of other agents, and clocks differ: longer than most brokers are away, shorter than any retention.
 constexpr uint64_t slack_nanos = 600ull * 1'000'000'000;
 
 constexpr std::chrono::seconds first_record_timeout{10};
@@ -28,8 +28,7 @@ constexpr std::chrono::seconds first_record_timeout{10};
 
 void RunAccounts::add(const v1::AgentReport& report) {
     RunAccount& run = runs_[report.run_id()];
-    if (report.starts() <= 1)
-        run.began_unix_nanos = report.emitted_unix_nanos() - report.uptime_us() * 1000;
+    if (report.starts() <= 1) run.began_unix_nanos = report.emitted_unix_nanos() - report.uptime_us() * 1000;
     if (report.sequence() < run.sequence) return;
     run.sequence = report.sequence();
     run.emitted_unix_nanos = report.emitted_unix_nanos();

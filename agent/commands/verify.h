@@ -45,9 +45,9 @@ class SequenceVerifier {
 public:
     static constexpr size_t listed_holes = 20;
 
-    // With `complete_since` (Unix time in ns) a run need not begin at 1, because retention has removed its beginning
-    // or reading began in the middle. What was emitted after that is known to be there, if it came at all: the run
-    // is checked from the first such event on.
+    // With `complete_since` (Unix time in ns) a run need not begin at 1, because retention has removed its
+    // beginning or reading began in the middle. What was emitted after that is known to be there, if it came
+    // at all: the run is checked from the first such event on.
     explicit SequenceVerifier(std::optional<uint64_t> complete_since = std::nullopt)
         : complete_since_(complete_since) {}
 
@@ -57,14 +57,15 @@ public:
     // This run has events up to `last` (AgentReport.connections_last_sequence): if they do not come, the tail
     // is a hole. The highest of several calls counts.
     void expect_last(std::string_view run_id, uint64_t last);
-    // When this run began: after complete_since it must be there from 1 on. A run that is not known is let be.
+    // When this run began: after complete_since it must be there from 1 on. A run that is not known is let
+    // be.
     void set_beginning(std::string_view run_id, uint64_t unix_nanos);
     // What to print under the run's line if it has holes. A run that is not known is let be.
     void explain(std::string_view run_id, std::string text);
     bool knows(std::string_view run_id) const { return runs_.contains(run_id); }
 
-    // From now on only what is missing up to here counts: the highest number seen or expected of each run. What
-    // comes later fills holes, but its own neighbours may still be on their way.
+    // From now on only what is missing up to here counts: the highest number seen or expected of each run.
+    // What comes later fills holes, but its own neighbours may still be on their way.
     void judge_up_to_here();
 
     // By run_id.

@@ -28,8 +28,8 @@ struct Record {
     std::vector<std::pair<std::string_view, std::string_view>> headers;
 };
 
-// Reads all partitions of a topic, in no group, and commits nothing. Where what is to be read has been removed
-// meanwhile, that is an error. Belongs to one thread.
+// Reads all partitions of a topic, in no group, and commits nothing. Where what is to be read has been
+// removed meanwhile, that is an error. Belongs to one thread.
 class Consumer {
 public:
     struct Settings {
@@ -55,9 +55,9 @@ public:
     enum class Ending { reached_end, taker, stopped, time };
     using Time = std::chrono::steady_clock::time_point;
 
-    // Calls `on_record` for each record, in order within a partition, until it returns false (taker), `stop` is
-    // true or it is `until` (both looked at ten times a second), or the end is reached where there is one. May be
-    // called again to go on.
+    // Calls `on_record` for each record, in order within a partition, until it returns false (taker), `stop`
+    // is true or it is `until` (both looked at ten times a second), or the end is reached where there is one.
+    // May be called again to go on.
     Result<Ending> run(const std::function<bool(const Record&)>& on_record, const std::atomic<bool>& stop,
                        Time until = Time::max());
 
@@ -74,8 +74,8 @@ private:
     TopicPtr topic_;
     QueuePtr queue_;
     std::vector<Partition> partitions_;
-    std::vector<bool> at_end_;  // by index of partitions_
-    size_t started_ = 0;        // of partitions_
+    std::vector<bool> at_end_;        // by index of partitions_
+    size_t started_ = 0;              // of partitions_
     std::vector<MessagePtr> unread_;  // read from the queue and not yet given to the taker, the next one last
 };
 

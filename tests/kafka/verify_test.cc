@@ -43,8 +43,8 @@ uint64_t copy_without_last(const std::string& from, const std::string& to, int32
     uint64_t left_out = 0;
     for (int32_t partition = 0; partition < partitions; partition++) {
         int64_t low = 0, high = 0;
-        REQUIRE(rd_kafka_query_watermark_offsets(consumer.get(), from.c_str(), partition, &low, &high, 10'000) ==
-                RD_KAFKA_RESP_ERR_NO_ERROR);
+        REQUIRE(rd_kafka_query_watermark_offsets(consumer.get(), from.c_str(), partition, &low, &high,
+                                                 10'000) == RD_KAFKA_RESP_ERR_NO_ERROR);
         if (high == 0) continue;
         left_out++;
         REQUIRE(rd_kafka_consume_start(topic, partition, 0) == 0);
@@ -69,7 +69,8 @@ uint64_t copy_without_last(const std::string& from, const std::string& to, int32
 
 void delete_records(const std::string& topic, int32_t partition, int64_t before) {
     const admin::Client client = admin::connect(brokers());
-    const std::unique_ptr<rd_kafka_topic_partition_list_t, admin::Destroy<rd_kafka_topic_partition_list_destroy>>
+    const std::unique_ptr<rd_kafka_topic_partition_list_t,
+                          admin::Destroy<rd_kafka_topic_partition_list_destroy>>
         list(rd_kafka_topic_partition_list_new(1));
     rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset = before;
     rd_kafka_DeleteRecords_t* request = rd_kafka_DeleteRecords_new(list.get());
@@ -120,7 +121,8 @@ TEST_CASE("verify, at the end of a run: the reports tell how far it goes", "[kaf
 
     // Where the reports are not to be had it says so.
     const Finished alone = run(verify(shorter, setting.name() + ".absent"), seconds(60));
-    CHECK_THAT(alone.errors, ContainsSubstring("without the agents' reports the end of a run is not verified"));
+    CHECK_THAT(alone.errors,
+               ContainsSubstring("without the agents' reports the end of a run is not verified"));
 
     // Nothing at all of a run is missing, too: in its own topic, not in one that the user names.
     const std::string empty = setting.name() + ".empty";

@@ -31,10 +31,10 @@ void produce(const MockCluster& cluster, const char* topic, int32_t partition, i
     rd_kafka_conf_set(conf, "bootstrap.servers", cluster.brokers().c_str(), nullptr, 0);
     rd_kafka_t* client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, nullptr, 0);
     REQUIRE(client != nullptr);
-    const auto error = rd_kafka_producev(
-        client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_TIMESTAMP(unix_millis),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()), RD_KAFKA_V_END);
+    const auto error =
+        rd_kafka_producev(client, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+                          RD_KAFKA_V_TIMESTAMP(unix_millis), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                          RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()), RD_KAFKA_V_END);
     CHECK(error == RD_KAFKA_RESP_ERR_NO_ERROR);
     CHECK(rd_kafka_flush(client, 10'000) == RD_KAFKA_RESP_ERR_NO_ERROR);
     rd_kafka_destroy(client);
@@ -64,9 +64,10 @@ TEST_CASE("the latest report of a run counts, and when its first agent began") {
     CHECK(a.stopped);
     CHECK(a.began_unix_nanos == 1000 * second);
     CHECK_FALSE(accounts.runs().at("run-b").began_unix_nanos);
-    CHECK(explanation(a, 1015 * second) ==
-          "its agent's last report, 12.0s ago, as it stopped: 1 event not acknowledged yet; lost so far: spool "
-          "evicted 7");
+    CHECK(
+        explanation(a, 1015 * second) ==
+        "its agent's last report, 12.0s ago, as it stopped: 1 event not acknowledged yet; lost so far: spool "
+        "evicted 7");
     CHECK(explanation(accounts.runs().at("run-b"), 0) ==
           "its agent's last report, 0us ago: 0 events not acknowledged yet; lost so far: nothing");
 }
@@ -102,7 +103,8 @@ TEST_CASE("all is there since some minutes after the oldest record of what was c
     const auto now = static_cast<uint64_t>(time(nullptr));
     for (const int32_t partition : {0, 1}) {
         for (const int64_t seconds : {100, 90, 500})  // those of two agents need not be in order
-            produce(cluster, connections_topic, partition, (1'000'000 + 100 * partition + seconds) * 1000, "x");
+            produce(cluster, connections_topic, partition, (1'000'000 + 100 * partition + seconds) * 1000,
+                    "x");
     }
     CHECK_FALSE(ask({{0, 0, 3}, {1, 0, 3}}));
     CHECK(ask({{0, 7, 10}, {1, 0, 3}}) == (1'000'100 + 600) * second);

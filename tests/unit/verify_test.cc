@@ -86,7 +86,8 @@ TEST_CASE("verify: a missing beginning is a hole, unless it may be missing", "[v
 }
 
 TEST_CASE("verify: where all may be removed nothing is checked, and that is said", "[verify]") {
-    // Partitions are cut at different places, and what waited came behind what was newer: 150 to 300 in any order.
+    // Partitions are cut at different places, and what waited came behind what was newer: 150 to 300 in any
+    // order.
     SequenceVerifier verifier(300);
     for (uint64_t i = 300; i >= 150; i -= 3)
         verifier.add("run-a", i, i);
