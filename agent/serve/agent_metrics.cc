@@ -83,8 +83,19 @@ void write_capture(Exposition& to, const v1::AgentReport& report) {
         to.integer(label("hook", hook), is_attached);
     to.gauge("tcptrail_capture_gaps", "Times known, at most 64, in which connections may be missing.");
     to.integer("", static_cast<uint64_t>(report.capture_gaps_size()));
-    to.gauge("tcptrail_capture_ratio", "What was told, of what the kernel counted.");
+    // Their number tells nothing of an agent that has begun anew; when the last one ended does.
+    uint64_t ended_unix_nanos = 0;
+    for (const v1::CaptureGap& gap : report.capture_gaps())
+        ended_unix_nanos = std::max(ended_unix_nanos, gap.until_unix_nanos());
+    to.gauge("tcptrail_capture_gap_last_timestamp_seconds",
+             "When the last of them ended, since 1970; absent: there was none.");
+    if (ended_unix_nanos) to.real("", static_cast<double>(ended_unix_nanos) / 1e9);
+    to.gauge("tcptrail_capture_ratio", "What was told, of what the kernel counted, since the agent started.");
     if (report.has_capture_ratio()) to.real("", report.capture_ratio());
+    to.counter("tcptrail_capture_told_total", "Lifecycles told, or open and known, as of the last look.");
+    if (report.has_lifecycles_told()) to.integer("", report.lifecycles_told());
+    to.counter("tcptrail_capture_counted_total", "The same as counted by the kernel: ActiveOpens + PassiveOpens.");
+    if (report.has_lifecycles_counted()) to.integer("", report.lifecycles_counted());
     to.gauge("tcptrail_ring_size_bytes", "Size of the ring between kernel and agent.");
     to.integer("", report.ring_bytes());
     to.gauge("tcptrail_ring_used_bytes", "What of the ring is not released.");

@@ -193,6 +193,9 @@ TEST_CASE("metrics: each figure of one process, and those of status", "[kernel]"
     CHECK(text.count("tcptrail_hook_attached") == hooks.size());
     CHECK(text.samples.at("tcptrail_audit_violated_total") == 0);
     CHECK(text.samples.at("tcptrail_capture_ratio") >= 0.99);
+    CHECK(text.samples.at("tcptrail_capture_told_total") >= 400);
+    CHECK(text.samples.at("tcptrail_capture_told_total") >=
+          0.99 * text.samples.at("tcptrail_capture_counted_total"));
     CHECK(http_get(agent.port, "/readyz").body == "ready\n");
     check_forms(agent);
     agent.stop();

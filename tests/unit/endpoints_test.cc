@@ -37,6 +37,8 @@ v1::AgentReport healthy() {
     report.set_cpu_system_seconds(2);
     report.set_memory_bytes(48 << 20);
     report.set_capture_ratio(0.5);
+    report.set_lifecycles_told(50);
+    report.set_lifecycles_counted(100);
     return report;
 }
 
@@ -146,6 +148,10 @@ TEST_CASE("endpoints: figures are those of the report") {
     CHECK(text.samples.at("process_cpu_seconds_total") == 3.5);
     CHECK(text.samples.at("process_resident_memory_bytes") == 48 << 20);
     CHECK(text.samples.at("tcptrail_capture_ratio") == 0.5);
+    CHECK(text.samples.at("tcptrail_capture_told_total") == 50);
+    CHECK(text.samples.at("tcptrail_capture_counted_total") == 100);
+    CHECK(text.samples.at("tcptrail_capture_gaps") == 0);
+    CHECK(text.count("tcptrail_capture_gap_last") == 0);
     CHECK(text.samples.at("tcptrail_spool_events") == 12);
     CHECK(text.samples.at("tcptrail_kafka_connected") == 1);
     CHECK(text.samples.at("tcptrail_audit_violations") == 0);
@@ -155,6 +161,15 @@ TEST_CASE("endpoints: figures are those of the report") {
     CHECK(text.count("tcptrail_bpf_run_seconds_total") == 0);
     CHECK(metrics_of(healthy()).count("tcptrail_spool") == 0);
     CHECK(metrics_of(healthy()).count("tcptrail_kafka") == 0);
+}
+
+TEST_CASE("endpoints: when the last gap in the capture ended") {
+    v1::AgentReport report = healthy();
+    for (const uint64_t second : {1'700'000'000, 1'700'000'500, 1'700'000'100})
+        report.add_capture_gaps()->set_until_unix_nanos(second * 1'000'000'000);
+    const MetricsText text = metrics_of(report);
+    CHECK(text.samples.at("tcptrail_capture_gaps") == 3);
+    CHECK(text.samples.at("tcptrail_capture_gap_last_timestamp_seconds") == 1'700'000'500);
 }
 
 TEST_CASE("endpoints: listeners that share an address are one") {
