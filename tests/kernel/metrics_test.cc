@@ -258,6 +258,29 @@ TEST_CASE("metrics: a token, a Unix socket, and a port that is taken", "[kernel]
     CHECK(http_get(agent.port, "/metrics", "Authorization: Bearer 0123456789abcdef\r\n").status == 200);
     CHECK(http_get(agent.port, "/readyz").status == 200);
 
+    // Rotated as Kubernetes does, and in place; nobody tells the agent. A file without a token changes
+    // nothing.
+    const auto status_with = [&](const std::string& given) {
+        return http_get(agent.port, "/metrics", "Authorization: Bearer " + given + "\r\n").status;
+    };
+    const auto becomes = [&](const std::string& given) {
+        return eventually(seconds(10), [&] { return status_with(given) == 200; });
+    };
+    std::ofstream(token + ".new") << "fedcba9876543210\n";
+    std::filesystem::rename(token + ".new", token);
+    CHECK(becomes("fedcba9876543210"));
+    CHECK(status_with("0123456789abcdef") == 401);
+    std::ofstream(token) << "\n";
+    CHECK(eventually(seconds(10), [&] {
+        (void)status_with("");
+        return agent.process->errors().find("the token before stays in force") != std::string::npos;
+    }));
+    CHECK(status_with("fedcba9876543210") == 200);
+    std::filesystem::remove(token);
+    std::ofstream(token) << "0123456789ABCDEF\n";
+    CHECK(becomes("0123456789ABCDEF"));
+    CHECK(status_with("fedcba9876543210") == 401);
+
     // The second traces all the same, and serves when the first has gone.
     const std::string where = "127.0.0.1:" + std::to_string(agent.port);
     Process second({binary(), "run", "--set", "serve.socket=", "--set", "serve.metrics.listen=" + where});

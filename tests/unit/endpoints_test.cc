@@ -58,7 +58,9 @@ struct Fixture {
 
     explicit Fixture(v1::AgentReport account, const std::string& token = "")
         : report(std::move(account)),
-          endpoints(metrics, [this](Endpoints::Age) -> const v1::AgentReport& { return report; }, token) {}
+          endpoints(
+              metrics, [this](Endpoints::Age) -> const v1::AgentReport& { return report; },
+              [token] { return std::string_view(token); }) {}
 
     HttpResponse get(const std::string& path, const std::string& authorization = "",
                      const std::string& accept = "") {
