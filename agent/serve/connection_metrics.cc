@@ -2,6 +2,7 @@
 #include "agent/serve/connection_metrics.h"
 
 #include <fmt/format.h>
+#include <time.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -146,6 +147,13 @@ size_t series_per_set(const MetricsOptions& options) {
     return series;
 }
 
+// For each event: a tick's exactness costs a tenth of the exact time.
+uint64_t coarse_nanos() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
 std::string with(const std::string& labels, const char* name, const char* value) {
     return labels + ',' + Labels().add(name, value).text();
 }
@@ -156,7 +164,11 @@ size_t ConnectionMetrics::Hash::operator()(std::string_view key) const {
     return XXH3_64bits(key.data(), key.size());
 }
 
-ConnectionMetrics::ConnectionMetrics(const MetricsOptions& options) : options_(options) {
+ConnectionMetrics::ConnectionMetrics(const MetricsOptions& options)
+    : ConnectionMetrics(options, coarse_nanos) {}
+
+ConnectionMetrics::ConnectionMetrics(const MetricsOptions& options, Clock clock)
+    : options_(options), clock_(clock) {
     static_assert(roles == all_roles && outcomes == std::size(outcome_names) && ends == all_ends);
     const size_t sets = options.max_series / series_per_set(options);
     most_sets_ = options.labels.empty() ? 0 : sets - std::min(sets, roles);
@@ -173,7 +185,7 @@ void ConnectionMetrics::reconfigure(const MetricsOptions& options) {
     if (options.labels == options_.labels && options.histograms == options_.histograms &&
         options.max_series == options_.max_series)
         return;
-    *this = ConnectionMetrics(options);
+    *this = ConnectionMetrics(options, clock_);
 }
 
 void ConnectionMetrics::make_key(const Connection& connection, const context::Identity& identity) {
@@ -191,21 +203,42 @@ std::string ConnectionMetrics::labels_of(const Connection& connection,
     return labels.text();
 }
 
-ConnectionMetrics::Set& ConnectionMetrics::set_of(const Connection& connection,
-                                                  const context::Identity& identity) {
-    Set& others = others_[static_cast<size_t>(connection.role)];
-    if (options_.labels.empty()) return others;
+ConnectionMetrics::Set* ConnectionMetrics::known_set_of(const Connection& connection,
+                                                        const context::Identity& identity) {
     make_key(connection, identity);
     const auto known = by_key_.find(std::string_view(key_));
-    if (known != by_key_.end()) return *known->second;
-    if (sets_.size() >= most_sets_) return others;
+    if (known == by_key_.end()) return nullptr;
+    sets_.splice(sets_.begin(), sets_, known->second);
+    known->second->heard_ns = clock_();
+    return &*known->second;
+}
+
+bool ConnectionMetrics::has_room(uint64_t now_ns) const {
+    if (sets_.size() < most_sets_) return true;
+    return !sets_.empty() && now_ns - sets_.back().heard_ns >= silent_for_ns;
+}
+
+ConnectionMetrics::Set* ConnectionMetrics::set_of(const Connection& connection,
+                                                  const context::Identity& identity) {
+    Set& others = others_[static_cast<size_t>(connection.role)];
+    if (options_.labels.empty()) return &others;
+    if (Set* known = known_set_of(connection, identity)) return known;
+    const uint64_t now = clock_();
+    if (!has_room(now)) return nullptr;
     std::string labels = labels_of(connection, identity);
     // A process may really be called so.
-    if (labels == others.labels) return others;
-    sets_.push_back(std::make_unique<Set>());
-    sets_.back()->labels = std::move(labels);
-    by_key_.emplace(key_, sets_.back().get());
-    return *sets_.back();
+    if (labels == others.labels) return &others;
+    if (sets_.size() >= most_sets_) {
+        by_key_.erase(sets_.back().key);
+        sets_.pop_back();
+        ++replaced_;
+    }
+    Set& set = sets_.emplace_front();
+    set.key = key_;
+    set.labels = std::move(labels);
+    set.heard_ns = now;
+    by_key_.emplace(key_, sets_.begin());
+    return &set;
 }
 
 void ConnectionMetrics::observe(Set& set, Histogram which, uint64_t us) const {
@@ -218,10 +251,16 @@ void ConnectionMetrics::observe(Set& set, Histogram which, uint64_t us) const {
 
 void ConnectionMetrics::add(const Connection& c, const context::Identity& identity) {
     const bool is_new = !c.told_before, is_closed = c.kind == Kind::closed;
-    if (!is_new && !is_closed) return;
+    if (!is_new && !is_closed) {
+        // It adds nothing, and says that its set is in use.
+        if (!options_.labels.empty()) known_set_of(c, identity);
+        return;
+    }
     const bool established = c.outcome == Outcome::established;
     if (!established && !is_closed) return;
-    Set& set = set_of(c, identity);
+    Set* const own = set_of(c, identity);
+    if (!own && is_closed) ++other_ends_;
+    Set& set = own ? *own : others_[static_cast<size_t>(c.role)];
     if (established && is_new) {
         ++set.opened;
         if (c.connect_us) observe(set, Histogram::connect, *c.connect_us);
@@ -247,8 +286,8 @@ template <class Each>
 void ConnectionMetrics::each_set(Each each) const {
     for (const Set& set : others_)
         each(set);
-    for (const auto& set : sets_)
-        each(*set);
+    for (const Set& set : sets_)
+        each(set);
 }
 
 void ConnectionMetrics::write(Exposition& to) const {
@@ -287,6 +326,19 @@ void ConnectionMetrics::write(Exposition& to) const {
                        static_cast<double>(distribution.sum_us) / 1e6);
         });
     }
+}
+
+void ConnectionMetrics::write_bound(Exposition& to) const {
+    to.gauge("tcptrail_label_sets", "Sets of labels that have series of their own.");
+    to.integer("", sets_.size());
+    to.gauge("tcptrail_label_sets_limit", "How many sets serve.metrics.max_series has room for.");
+    to.integer("", most_sets_);
+    to.counter("tcptrail_label_sets_replaced_total",
+               "Sets that gave way to a new one, after an hour in which nothing was heard of them.");
+    to.integer("", replaced_);
+    to.counter("tcptrail_other_ends_total",
+               "Ends of connections and attempts that found no room, and are summed up as other.");
+    to.integer("", other_ends_);
 }
 
 }  // namespace tcptrail::serve

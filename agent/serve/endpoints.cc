@@ -66,6 +66,7 @@ HttpResponse Endpoints::metrics(MetricsForm form) {
         // Of the same moment as what connections add up to: then the sums of both fit exactly.
         const v1::AgentReport& report = account_(Age::now);
         metrics_.write(exposition);
+        metrics_.write_bound(exposition);
         write_host(exposition, report);
         write_agent(exposition, report);
         write_process(exposition, report);

@@ -27,6 +27,20 @@ MetricsText read(const ConnectionMetrics& metrics) {
     return tests::read_metrics(std::move(to).finish());
 }
 
+double bound(const ConnectionMetrics& metrics, const std::string& name) {
+    serve::Exposition to(serve::MetricsForm::prometheus);
+    metrics.write_bound(to);
+    return tests::read_metrics(std::move(to).finish()).samples.at("tcptrail_" + name);
+}
+
+uint64_t now_ns = 0;
+uint64_t now() {
+    return now_ns;
+}
+void pass(uint64_t seconds) {
+    now_ns += seconds * 1'000'000'000;
+}
+
 Connection ended(std::string_view process, uint8_t last_byte = 1, Role role = Role::client) {
     Connection c;
     c.kind = Kind::closed;
@@ -167,6 +181,10 @@ TEST_CASE("connection metrics: a bound on series, and totals that stay right") {
             CHECK(text.sum("tcptrail_connection_rtt_seconds_count") == i + 1);
             CHECK(text.sum("tcptrail_network_io_bytes_total", {"receive"}) == 1000.0 * (i + 1));
             CHECK(text.sum("tcptrail_connections_opened_total", {R"(process="other")"}) > i / 2);
+            CHECK(text.sum("tcptrail_connections_ended_total", {R"(process="other")"}) ==
+                  bound(metrics, "other_ends_total"));
+            CHECK(bound(metrics, "label_sets") == bound(metrics, "label_sets_limit"));
+            CHECK(text.count("tcptrail_connections_opened_total") == bound(metrics, "label_sets") + 3);
         }
     }
 }
@@ -181,6 +199,76 @@ TEST_CASE("connection metrics: who came first keeps his series") {
     const MetricsText text = read(metrics);
     CHECK(text.sum("tcptrail_connections_opened_total", {R"(process="p0")"}) == 2);
     CHECK(text.count("tcptrail_connections_opened_total{role=\"client\",process=\"p999\"") == 0);
+}
+
+// The room that metrics.md, sizing.md and tcptrail.yaml tell of.
+TEST_CASE("connection metrics: how many sets there is room for") {
+    MetricsOptions options;
+    CHECK(bound(ConnectionMetrics(options), "label_sets_limit") == 123);
+    CHECK(bound(ConnectionMetrics(options), "label_sets") == 0);
+    options.histograms = {serve::Histogram::connect};
+    CHECK(bound(ConnectionMetrics(options), "label_sets_limit") == 267);
+    options.histograms.clear();
+    CHECK(bound(ConnectionMetrics(options), "label_sets_limit") == 431);
+    options.max_series = 200000;
+    CHECK(bound(ConnectionMetrics(options), "label_sets_limit") == 8692);
+    options.labels.clear();
+    CHECK(bound(ConnectionMetrics(options), "label_sets_limit") == 0);
+}
+
+TEST_CASE("connection metrics: who is silent for an hour gives way where there is no room") {
+    MetricsOptions options;
+    options.max_series = 1000;
+    ConnectionMetrics metrics(options, now);
+    const int most = static_cast<int>(bound(metrics, "label_sets_limit"));
+    REQUIRE(most == 9);
+    const auto opened = [&](const std::string& process) {
+        const MetricsText text = read(metrics);
+        const std::string labels = "process=\"" + process + "\"";
+        return text.count("tcptrail_connections_opened_total{role=\"client\"," + labels) == 0
+                   ? -1
+                   : text.sum("tcptrail_connections_opened_total", {labels});
+    };
+    for (int i = 0; i < most; ++i)
+        metrics.add(ended("p" + std::to_string(i)), {});
+    pass(3599);
+    // In use: an event of p1, and one of a connection of p2 that is open. The latter says nothing of who has
+    // no set.
+    metrics.add(ended("p1"), {});
+    Connection open = ended("p2");
+    open.kind = Kind::progress;
+    open.told_before = true;
+    metrics.add(open, {});
+    open.owner.name = "nobody";
+    metrics.add(open, {});
+    metrics.add(ended("new"), {});
+    CHECK(opened("new") == -1);
+    CHECK(opened("nobody") == -1);
+    CHECK(opened("other") == 1);
+    CHECK(bound(metrics, "other_ends_total") == 1);
+    pass(1);
+    metrics.add(ended("new"), {});
+    metrics.add(ended("new"), {});
+    CHECK(opened("new") == 2);
+    CHECK(opened("p0") == -1);
+    CHECK(opened("p1") == 2);
+    CHECK(opened("p2") == 1);
+    CHECK(opened("other") == 1);  // nothing moves there
+    CHECK(bound(metrics, "label_sets") == most);
+    CHECK(bound(metrics, "label_sets_replaced_total") == 1);
+    // All but those in use, one after the other; then there is no room again.
+    for (int i = 0; i < most; ++i)
+        metrics.add(ended("q" + std::to_string(i)), {});
+    CHECK(bound(metrics, "label_sets_replaced_total") == most - 2);
+    CHECK(opened("p1") == 2);
+    CHECK(opened("p2") == 1);
+    CHECK(opened("new") == 2);
+    CHECK(bound(metrics, "other_ends_total") == 4);
+    // Who comes back begins anew.
+    pass(3600);
+    metrics.add(ended("p0"), {});
+    CHECK(opened("p0") == 1);
+    CHECK(bound(metrics, "label_sets") == most);
 }
 
 TEST_CASE("connection metrics: without labels there are the roles, from the beginning") {
