@@ -41,6 +41,7 @@ constexpr size_t failures = std::size(outcome_names) - 1;
 constexpr double connect_bounds[] = {0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 3, 10};
 constexpr double rtt_bounds[] = {0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1};
 constexpr double lifetime_bounds[] = {0.001, 0.01, 0.1, 1, 10, 60, 300, 900, 3600, 14400, 86400};
+constexpr double accept_wait_bounds[] = {0.00001, 0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30};
 constexpr double idle_bounds[] = {0.001, 0.01, 0.1, 1, 5, 15, 60, 120, 300, 900, 3600};
 
 struct HistogramFamily {
@@ -56,6 +57,10 @@ constexpr HistogramFamily histogram_families[] = {
     {"tcptrail_connection_duration_seconds", "From established to the end of connections.", lifetime_bounds},
     {"tcptrail_connection_idle_at_end_seconds",
      "How long nothing had crossed connections that had carried data when they ended.", idle_bounds},
+    {"tcptrail_connection_accept_wait_seconds",
+     "From established to accept(), of servers' connections; counted at their end.", accept_wait_bounds},
+    {"tcptrail_connection_idle_at_reset_seconds",
+     "Of connection_idle_at_end_seconds those that a reset by the peer ended.", idle_bounds},
 };
 static_assert(std::size(histogram_families) == std::size(histogram_names));
 
@@ -140,8 +145,8 @@ struct ToLabel {
 };
 
 size_t series_per_set(const MetricsOptions& options) {
-    constexpr size_t opened = 1, retransmits = 2, bytes = 2;
-    size_t series = opened + failures + all_ends + retransmits + bytes;
+    constexpr size_t opened = 1, segments = 3, bytes = 2;
+    size_t series = opened + failures + all_ends + segments + bytes;
     for (const Histogram which : options.histograms)
         series += histogram_families[static_cast<size_t>(which)].bounds.size() + 3;  // +Inf, sum, count
     return series;
@@ -268,6 +273,7 @@ void ConnectionMetrics::add(const Connection& c, const context::Identity& identi
     if (!is_closed) return;
     set.syn_retransmits += c.syn_retransmits.value_or(0) + c.synack_retransmits.value_or(0);
     if (c.traffic) {
+        set.data_segments += c.traffic->data_segments_out;
         set.retransmits += c.traffic->retransmits;
         set.bytes_sent += c.traffic->bytes_sent;
         set.bytes_received += c.traffic->bytes_received;
@@ -280,6 +286,8 @@ void ConnectionMetrics::add(const Connection& c, const context::Identity& identi
     if (c.traffic && c.traffic->rtt_us) observe(set, Histogram::rtt, *c.traffic->rtt_us);
     if (c.lifetime_us) observe(set, Histogram::lifetime, *c.lifetime_us);
     if (c.idle_us) observe(set, Histogram::idle, *c.idle_us);
+    if (c.idle_us && c.end == End::remote_reset) observe(set, Histogram::idle_at_reset, *c.idle_us);
+    if (c.accept_wait_us) observe(set, Histogram::accept_wait, *c.accept_wait_us);
 }
 
 template <class Each>
@@ -306,6 +314,9 @@ void ConnectionMetrics::write(Exposition& to) const {
         for (size_t i = 0; i < ends; ++i)
             to.integer(with(set.labels, "end", end_names[i]), set.ended[i]);
     });
+    to.counter("tcptrail_sent_data_segments_total",
+               "Segments sent with payload, those sent again among them, counted at the end of connections.");
+    each_set([&](const Set& set) { to.integer(set.labels, set.data_segments); });
     to.counter("tcptrail_retransmitted_segments_total",
                "Segments sent again, SYNs among them, counted at the end of connections and attempts.");
     each_set([&](const Set& set) { to.integer(set.labels, set.retransmits); });

@@ -54,7 +54,7 @@ private:
         uint64_t opened = 0;
         std::array<uint64_t, outcomes> failed{};  // by Outcome
         std::array<uint64_t, ends> ended{};       // by End
-        uint64_t retransmits = 0, syn_retransmits = 0;
+        uint64_t data_segments = 0, retransmits = 0, syn_retransmits = 0;
         uint64_t bytes_sent = 0, bytes_received = 0;
         std::array<Distribution, std::size(histogram_names)> distributions;
     };
