@@ -44,8 +44,10 @@ std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reaso
 
 }  // namespace
 
-Agent::Agent(const Config& config, encode::TextFormat format, serve::ConnectionMetrics& metrics)
+Agent::Agent(const Config& config, encode::TextFormat format, serve::ConnectionMetrics& metrics,
+             Reloads& reloads)
     : config_(config),
+      reloads_(reloads),
       serving_(config.serve, metrics, [this] { return account(v1::REPORT_REASON_ASKED); }),
       writer_(format, stdout),
       kafka_changes_(error_interval_ns),
@@ -100,6 +102,7 @@ void Agent::on_signal(int signal, const Load& load) {
     if (is_ending_) return;
     auto loaded = load();
     if (!loaded) {
+        ++reloads_.failed;
         const std::string told = "not reloaded, the configuration in force stays: " + loaded.error().message +
                                  "; mend it, then reload again";
         log_error(events::reload_refused, told);
@@ -313,6 +316,12 @@ v1::AgentReport Agent::account(v1::ReportReason reason) {
     std::optional<Delivery> delivery;
     if (spool_) delivery = {outbox_.size(), spool_->stats(), transmitter_->status()};
     v1::AgentReport report = reporter_->report(reason, delivery);
+    report.set_configured_unix_nanos(reloads_.configured_unix_nanos);
+    report.set_reloads_failed(reloads_.failed);
+    if (spool_) {
+        report.set_spool_max_bytes(config_.spool.max_bytes);
+        report.set_spool_memory_bytes(config_.spool.memory_bytes);
+    }
     if (report.audit_violations_size() > 0)
         log_error(violations_, events::accounts_wrong,
                   fmt::format(

@@ -27,12 +27,19 @@
 
 namespace tcptrail {
 
+// What became of the configurations that the process was given.
+struct Reloads {
+    uint64_t configured_unix_nanos = 0;  // when that in force was read
+    uint64_t failed = 0;                 // refused, or given up at once
+};
+
 // Runs in the thread that calls it, which becomes the capture thread.
 class Agent {
 public:
-    // `format` is for standard output, where events go without kafka.brokers. `metrics`, which are borrowed,
-    // go on from agent to agent.
-    Agent(const Config& config, encode::TextFormat format, serve::ConnectionMetrics& metrics);
+    // `format` is for standard output, where events go without kafka.brokers. `metrics` and `reloads`, which
+    // are borrowed, go on from agent to agent.
+    Agent(const Config& config, encode::TextFormat format, serve::ConnectionMetrics& metrics,
+          Reloads& reloads);
 
     // Reads the configuration anew.
     using Load = std::function<Result<Config>()>;
@@ -69,6 +76,7 @@ private:
     void stop();
 
     const Config& config_;
+    Reloads& reloads_;
     Serving serving_;
     encode::TextWriter writer_;
     EventLoop* loop_ = nullptr;

@@ -107,17 +107,29 @@ Result<> Audit::look() {
         alive.insert(netns);
     }
     pipeline_.tally().keep_only(alive);
+    add_up();
     first_look_ = false;
     return {};
 }
 
-void Audit::fill(v1::AgentReport& report) const {
+// What was open at one look and is not seen at the next may be told only after it: then there is less for a
+// moment, which to whoever reads a counter is a new one from 0.
+void Audit::add_up() {
     uint64_t told = gone_told_, counted = gone_counted_;
     for (const auto& [netns, space] : namespaces_) {
         told += space.told;
         counted += space.counted;
     }
-    if (counted) report.set_capture_ratio(static_cast<double>(told) / static_cast<double>(counted));
+    told_ = std::max(told_, told);
+    counted_ = std::max(counted_, counted);
+}
+
+void Audit::fill(v1::AgentReport& report) const {
+    if (counted_) report.set_capture_ratio(static_cast<double>(told_) / static_cast<double>(counted_));
+    if (!first_look_) {
+        report.set_lifecycles_told(told_);
+        report.set_lifecycles_counted(counted_);
+    }
     fill_namespaces(report);
     fill_destinations(report);
 }

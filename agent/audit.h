@@ -51,6 +51,7 @@ private:
     Result<> find_open();
     uint64_t told_of(uint32_t netns) const;
     void compare(uint32_t netns, Namespace& space);
+    void add_up();
     void leave(const Namespace& space);
     void fill_namespaces(v1::AgentReport& report) const;
     void fill_destinations(v1::AgentReport& report) const;
@@ -59,6 +60,7 @@ private:
     std::string proc_;
     std::unordered_map<uint32_t, Namespace> namespaces_;  // by inode
     uint64_t gone_told_ = 0, gone_counted_ = 0;           // of namespaces that are gone
+    uint64_t told_ = 0, counted_ = 0;                     // over all of them, the most that there was
     uint32_t own_netns_;
     uint64_t ignored_ = 0;  // the agent's own connections, which are seen and not told
     bool first_look_ = true;

@@ -32,6 +32,8 @@ inline constexpr Event printing{"encode", "printing"};
 inline constexpr Event status_not_served{"serve", "status_not_served"};
 inline constexpr Event metrics_not_served{"serve", "metrics_not_served"};
 inline constexpr Event metrics_served{"serve", "metrics_served"};
+inline constexpr Event token_refused{"serve", "token_refused"};
+inline constexpr Event token_renewed{"serve", "token_renewed"};
 
 inline constexpr Event spool_found{"spool", "spool_found"};
 inline constexpr Event spool_replaced{"spool", "spool_replaced"};

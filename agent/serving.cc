@@ -6,7 +6,6 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
-#include "agent/config_serve.h"
 #include "agent/encode/text.h"
 #include "agent/log_events.h"
 
@@ -15,6 +14,7 @@ namespace tcptrail {
 namespace {
 
 constexpr uint64_t account_age_ns = 1'000'000'000;
+constexpr uint64_t token_age_ns = 1'000'000'000;
 constexpr auto retry_interval = std::chrono::seconds(10);
 
 }  // namespace
@@ -64,20 +64,36 @@ Result<> Serving::open_http(EventLoop& loop) {
     const serve::MetricsOptions& options = options_.metrics;
     auto address = serve::parse_listen_address(options.listen);
     if (!address) return fail(options.listen + " " + address.error());
-    std::string token;
     if (!options.token_file.empty()) {
-        auto read = read_token(options.token_file);
-        if (!read) return std::unexpected(std::move(read.error()));
-        token = std::move(*read);
+        auto file = TokenFile::open(options.token_file);
+        if (!file) return std::unexpected(std::move(file.error()));
+        token_file_ = std::move(*file);
     }
     endpoints_ = std::make_unique<serve::Endpoints>(
         metrics_, [this](serve::Endpoints::Age age) -> const v1::AgentReport& { return recent(age); },
-        std::move(token));
+        [this] { return token(); });
     auto server = serve::HttpServer::open(
         *address, [this](const serve::HttpRequest& request) { return endpoints_->answer(request); });
     if (!server) return std::unexpected(std::move(server.error()));
     http_ = std::move(*server);
     return http_->serve_in(loop);
+}
+
+// Who renews the file need not know of the agent: the next request is measured by what is there then.
+std::string_view Serving::token() {
+    if (!token_file_) return {};
+    const uint64_t now = monotonic_nanos();
+    if (now - token_looked_ns_ < token_age_ns) return token_file_->token();
+    token_looked_ns_ = now;
+    const auto renewed = token_file_->renew();
+    if (!renewed)
+        log_error(token_errors_, events::token_refused,
+                  "the token before stays in force (serve.metrics.token_file): " + renewed.error().message +
+                      "; put a token there that the agent's user can read, no reload is needed");
+    else if (*renewed)
+        log_info(events::token_renewed,
+                 "the token of /metrics is another one now (serve.metrics.token_file)");
+    return token_file_->token();
 }
 
 void Serving::try_http(EventLoop& loop) {

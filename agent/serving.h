@@ -6,14 +6,18 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "agent/base/event_loop.h"
+#include "agent/base/log.h"
 #include "agent/serve/connection_metrics.h"
 #include "agent/serve/endpoints.h"
 #include "agent/serve/http_server.h"
 #include "agent/serve/local_socket.h"
 #include "agent/serve/options.h"
+#include "agent/token_file.h"
 #include "schemas/v1/agent.pb.h"
 
 namespace tcptrail {
@@ -26,7 +30,10 @@ public:
     // the loop.
     Serving(const serve::Options& options, serve::ConnectionMetrics& metrics,
             std::function<v1::AgentReport()> account)
-        : options_(options), account_(std::move(account)), metrics_(metrics) {}
+        : options_(options),
+          account_(std::move(account)),
+          token_errors_(token_error_interval_ns),
+          metrics_(metrics) {}
 
     bool has_metrics() const { return !options_.metrics.listen.empty(); }
     // Each event that is told.
@@ -40,17 +47,24 @@ public:
     void end();
 
 private:
+    static constexpr uint64_t token_error_interval_ns = 600'000'000'000;  // it stays until somebody mends it
+
     const v1::AgentReport& recent(serve::Endpoints::Age age);
     std::string status();
     Result<> open_socket(EventLoop& loop);
     Result<> open_http(EventLoop& loop);
     void try_http(EventLoop& loop);
+    std::string_view token();
 
     const serve::Options& options_;
     std::function<v1::AgentReport()> account_;
     v1::AgentReport recent_;  // as of recent_ns_
     uint64_t recent_ns_ = 0;  // CLOCK_MONOTONIC; 0: none yet
     std::string status_;      // the same as a line; empty: not written yet
+
+    std::optional<TokenFile> token_file_;  // none: no token is asked for
+    uint64_t token_looked_ns_ = 0;         // CLOCK_MONOTONIC
+    LogLimiter token_errors_;
 
     std::unique_ptr<serve::LocalSocket> socket_;
     serve::ConnectionMetrics& metrics_;

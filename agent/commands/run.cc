@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "agent/agent.h"
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/commands/command.h"
 #include "agent/config_warnings.h"
@@ -57,12 +58,12 @@ struct Ended {
 };
 
 Ended run_agent(const Config& config, const std::string& file, const Agent::Load& load,
-                serve::ConnectionMetrics& metrics) {
+                serve::ConnectionMetrics& metrics, Reloads& reloads) {
     init_logging(level_of(config.log_level), format_of(config.log_format));
     for (const std::string& warning : config_warnings(config, file))
         log_warning(events::configuration_doubtful, warning);
     metrics.reconfigure(config.serve.metrics);
-    Agent agent(config, text_format(config.output_format), metrics);
+    Agent agent(config, text_format(config.output_format), metrics, reloads);
     auto result = agent.run(load);
     return {std::move(result), agent.has_started()};
 }
@@ -73,18 +74,23 @@ Result<ExitCode> run(const ConfigOptions& options) {
     auto config = load_config(options);
     if (!config) return std::unexpected(std::move(config.error()));
     serve::ConnectionMetrics metrics(config->serve.metrics);
+    Reloads reloads{.configured_unix_nanos = unix_nanos()};
     std::optional<Config> before;  // to go back to
+    uint64_t before_configured = 0;
     for (;;) {
-        Ended ended =
-            run_agent(*config, config_sources(options).file, [&] { return load_config(options); }, metrics);
+        Ended ended = run_agent(
+            *config, config_sources(options).file, [&] { return load_config(options); }, metrics, reloads);
         if (!ended.result) {
             if (ended.had_started || !before) return std::unexpected(std::move(ended.result.error()));
             log_error(events::reload_reverted,
                       "the new configuration does not work, the one before it is in force again: " +
                           ended.result.error().message + "; mend it, then reload again");
             config = std::move(*std::exchange(before, std::nullopt));
+            reloads.configured_unix_nanos = before_configured;
+            ++reloads.failed;
         } else if (*ended.result) {
             before = std::exchange(*config, std::move(**ended.result));
+            before_configured = std::exchange(reloads.configured_unix_nanos, unix_nanos());
         } else {
             return ExitCode::ok;
         }

@@ -82,7 +82,12 @@ std::vector<std::string> problems_of(const v1::AgentReport& report) {
     if (std::ranges::none_of(report.hooks(), &v1::Hook::attached))
         problems.emplace_back("no hook is attached");
     if (!report.spool_problem().empty()) problems.push_back("spool: " + report.spool_problem());
-    if (!report.kafka().problem().empty()) problems.push_back("Kafka: " + report.kafka().problem());
+    const v1::Kafka& kafka = report.kafka();
+    if (!kafka.problem().empty())
+        problems.push_back("Kafka: " + kafka.problem());
+    else if (kafka.has_connected() && !kafka.connected())  // older agents do not say
+        problems.emplace_back(kafka.acknowledged() ? "Kafka: no broker is left"
+                                                   : "Kafka: no broker has answered yet");
     return problems;
 }
 

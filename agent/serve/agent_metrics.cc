@@ -33,6 +33,15 @@ void write_identity(Exposition& to, const v1::AgentReport& report) {
                    .add("host_id", report.host_id())
                    .text(),
                1);
+    to.gauge("tcptrail_ready", "1: /readyz answers 200; 0: it answers 503.");
+    to.integer("", not_ready(report).empty());
+    to.gauge("tcptrail_config_loaded_timestamp_seconds",
+             "When the configuration in force was read, at the start or by a reload, since 1970.");
+    if (report.configured_unix_nanos())
+        to.real("", static_cast<double>(report.configured_unix_nanos()) / 1e9);
+    to.counter("tcptrail_config_reloads_failed_total",
+               "Reloads after which the configuration before was in force, since the process started.");
+    to.integer("", report.reloads_failed());
 }
 
 void write_stages(Exposition& to, const v1::AgentReport& report) {
@@ -83,8 +92,20 @@ void write_capture(Exposition& to, const v1::AgentReport& report) {
         to.integer(label("hook", hook), is_attached);
     to.gauge("tcptrail_capture_gaps", "Times known, at most 64, in which connections may be missing.");
     to.integer("", static_cast<uint64_t>(report.capture_gaps_size()));
-    to.gauge("tcptrail_capture_ratio", "What was told, of what the kernel counted.");
+    // Their number tells nothing of an agent that has begun anew; when the last one ended does.
+    uint64_t ended_unix_nanos = 0;
+    for (const v1::CaptureGap& gap : report.capture_gaps())
+        ended_unix_nanos = std::max(ended_unix_nanos, gap.until_unix_nanos());
+    to.gauge("tcptrail_capture_gap_last_timestamp_seconds",
+             "When the last of them ended, since 1970; absent: there was none.");
+    if (ended_unix_nanos) to.real("", static_cast<double>(ended_unix_nanos) / 1e9);
+    to.gauge("tcptrail_capture_ratio", "What was told, of what the kernel counted, since the agent started.");
     if (report.has_capture_ratio()) to.real("", report.capture_ratio());
+    to.counter("tcptrail_capture_told_total", "Lifecycles told, or open and known, as of the last look.");
+    if (report.has_lifecycles_told()) to.integer("", report.lifecycles_told());
+    to.counter("tcptrail_capture_counted_total",
+               "The same as counted by the kernel: ActiveOpens + PassiveOpens.");
+    if (report.has_lifecycles_counted()) to.integer("", report.lifecycles_counted());
     to.gauge("tcptrail_ring_size_bytes", "Size of the ring between kernel and agent.");
     to.integer("", report.ring_bytes());
     to.gauge("tcptrail_ring_used_bytes", "What of the ring is not released.");
@@ -126,9 +147,15 @@ void write_delivery(Exposition& to, const v1::AgentReport& report) {
     if (has_spool) to.integer("", report.spool_events());
     to.gauge("tcptrail_spool_size_bytes", "What they take, as stored.");
     if (has_spool) to.integer("", report.spool_bytes());
+    to.gauge("tcptrail_spool_size_limit_bytes", "With more than so much the oldest go: spool.max_bytes.");
+    if (report.has_spool_max_bytes()) to.integer("", report.spool_max_bytes());
+    to.gauge("tcptrail_spool_memory_limit_bytes",
+             "Room for what the disk does not take: spool.memory_bytes.");
+    if (report.has_spool_memory_bytes()) to.integer("", report.spool_memory_bytes());
     to.gauge("tcptrail_spool_healthy", "1: the disk takes events; 0: they wait in memory, or the oldest go.");
     if (has_spool) to.integer("", report.spool_problem().empty());
-    to.gauge("tcptrail_kafka_connected", "1: brokers have answered, and were not all lost since.");
+    to.gauge("tcptrail_kafka_connected",
+             "1: a broker has stored a message since the agent began to send, and not all were lost since.");
     if (has_kafka) to.integer("", kafka.connected());
     to.gauge("tcptrail_kafka_healthy", "1: nothing is known to keep messages from being acknowledged.");
     if (has_kafka) to.integer("", kafka.problem().empty());

@@ -2,6 +2,7 @@
 #include "agent/serve/connection_metrics.h"
 
 #include <fmt/format.h>
+#include <time.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -40,6 +41,7 @@ constexpr size_t failures = std::size(outcome_names) - 1;
 constexpr double connect_bounds[] = {0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 3, 10};
 constexpr double rtt_bounds[] = {0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1};
 constexpr double lifetime_bounds[] = {0.001, 0.01, 0.1, 1, 10, 60, 300, 900, 3600, 14400, 86400};
+constexpr double accept_wait_bounds[] = {0.00001, 0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30};
 constexpr double idle_bounds[] = {0.001, 0.01, 0.1, 1, 5, 15, 60, 120, 300, 900, 3600};
 
 struct HistogramFamily {
@@ -55,6 +57,10 @@ constexpr HistogramFamily histogram_families[] = {
     {"tcptrail_connection_duration_seconds", "From established to the end of connections.", lifetime_bounds},
     {"tcptrail_connection_idle_at_end_seconds",
      "How long nothing had crossed connections that had carried data when they ended.", idle_bounds},
+    {"tcptrail_connection_accept_wait_seconds",
+     "From established to accept(), of servers' connections; counted at their end.", accept_wait_bounds},
+    {"tcptrail_connection_idle_at_reset_seconds",
+     "Of connection_idle_at_end_seconds those that a reset by the peer ended.", idle_bounds},
 };
 static_assert(std::size(histogram_families) == std::size(histogram_names));
 
@@ -139,11 +145,18 @@ struct ToLabel {
 };
 
 size_t series_per_set(const MetricsOptions& options) {
-    constexpr size_t opened = 1, retransmits = 2, bytes = 2;
-    size_t series = opened + failures + all_ends + retransmits + bytes;
+    constexpr size_t opened = 1, segments = 3, bytes = 2;
+    size_t series = opened + failures + all_ends + segments + bytes;
     for (const Histogram which : options.histograms)
         series += histogram_families[static_cast<size_t>(which)].bounds.size() + 3;  // +Inf, sum, count
     return series;
+}
+
+// For each event: a tick's exactness costs a tenth of the exact time.
+uint64_t coarse_nanos() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
 std::string with(const std::string& labels, const char* name, const char* value) {
@@ -156,7 +169,11 @@ size_t ConnectionMetrics::Hash::operator()(std::string_view key) const {
     return XXH3_64bits(key.data(), key.size());
 }
 
-ConnectionMetrics::ConnectionMetrics(const MetricsOptions& options) : options_(options) {
+ConnectionMetrics::ConnectionMetrics(const MetricsOptions& options)
+    : ConnectionMetrics(options, coarse_nanos) {}
+
+ConnectionMetrics::ConnectionMetrics(const MetricsOptions& options, Clock clock)
+    : options_(options), clock_(clock) {
     static_assert(roles == all_roles && outcomes == std::size(outcome_names) && ends == all_ends);
     const size_t sets = options.max_series / series_per_set(options);
     most_sets_ = options.labels.empty() ? 0 : sets - std::min(sets, roles);
@@ -173,7 +190,7 @@ void ConnectionMetrics::reconfigure(const MetricsOptions& options) {
     if (options.labels == options_.labels && options.histograms == options_.histograms &&
         options.max_series == options_.max_series)
         return;
-    *this = ConnectionMetrics(options);
+    *this = ConnectionMetrics(options, clock_);
 }
 
 void ConnectionMetrics::make_key(const Connection& connection, const context::Identity& identity) {
@@ -191,21 +208,42 @@ std::string ConnectionMetrics::labels_of(const Connection& connection,
     return labels.text();
 }
 
-ConnectionMetrics::Set& ConnectionMetrics::set_of(const Connection& connection,
-                                                  const context::Identity& identity) {
-    Set& others = others_[static_cast<size_t>(connection.role)];
-    if (options_.labels.empty()) return others;
+ConnectionMetrics::Set* ConnectionMetrics::known_set_of(const Connection& connection,
+                                                        const context::Identity& identity) {
     make_key(connection, identity);
     const auto known = by_key_.find(std::string_view(key_));
-    if (known != by_key_.end()) return *known->second;
-    if (sets_.size() >= most_sets_) return others;
+    if (known == by_key_.end()) return nullptr;
+    sets_.splice(sets_.begin(), sets_, known->second);
+    known->second->heard_ns = clock_();
+    return &*known->second;
+}
+
+bool ConnectionMetrics::has_room(uint64_t now_ns) const {
+    if (sets_.size() < most_sets_) return true;
+    return !sets_.empty() && now_ns - sets_.back().heard_ns >= silent_for_ns;
+}
+
+ConnectionMetrics::Set* ConnectionMetrics::set_of(const Connection& connection,
+                                                  const context::Identity& identity) {
+    Set& others = others_[static_cast<size_t>(connection.role)];
+    if (options_.labels.empty()) return &others;
+    if (Set* known = known_set_of(connection, identity)) return known;
+    const uint64_t now = clock_();
+    if (!has_room(now)) return nullptr;
     std::string labels = labels_of(connection, identity);
     // A process may really be called so.
-    if (labels == others.labels) return others;
-    sets_.push_back(std::make_unique<Set>());
-    sets_.back()->labels = std::move(labels);
-    by_key_.emplace(key_, sets_.back().get());
-    return *sets_.back();
+    if (labels == others.labels) return &others;
+    if (sets_.size() >= most_sets_) {
+        by_key_.erase(sets_.back().key);
+        sets_.pop_back();
+        ++replaced_;
+    }
+    Set& set = sets_.emplace_front();
+    set.key = key_;
+    set.labels = std::move(labels);
+    set.heard_ns = now;
+    by_key_.emplace(key_, sets_.begin());
+    return &set;
 }
 
 void ConnectionMetrics::observe(Set& set, Histogram which, uint64_t us) const {
@@ -218,10 +256,16 @@ void ConnectionMetrics::observe(Set& set, Histogram which, uint64_t us) const {
 
 void ConnectionMetrics::add(const Connection& c, const context::Identity& identity) {
     const bool is_new = !c.told_before, is_closed = c.kind == Kind::closed;
-    if (!is_new && !is_closed) return;
+    if (!is_new && !is_closed) {
+        // It adds nothing, and says that its set is in use.
+        if (!options_.labels.empty()) known_set_of(c, identity);
+        return;
+    }
     const bool established = c.outcome == Outcome::established;
     if (!established && !is_closed) return;
-    Set& set = set_of(c, identity);
+    Set* const own = set_of(c, identity);
+    if (!own && is_closed) ++other_ends_;
+    Set& set = own ? *own : others_[static_cast<size_t>(c.role)];
     if (established && is_new) {
         ++set.opened;
         if (c.connect_us) observe(set, Histogram::connect, *c.connect_us);
@@ -229,6 +273,7 @@ void ConnectionMetrics::add(const Connection& c, const context::Identity& identi
     if (!is_closed) return;
     set.syn_retransmits += c.syn_retransmits.value_or(0) + c.synack_retransmits.value_or(0);
     if (c.traffic) {
+        set.data_segments += c.traffic->data_segments_out;
         set.retransmits += c.traffic->retransmits;
         set.bytes_sent += c.traffic->bytes_sent;
         set.bytes_received += c.traffic->bytes_received;
@@ -241,14 +286,16 @@ void ConnectionMetrics::add(const Connection& c, const context::Identity& identi
     if (c.traffic && c.traffic->rtt_us) observe(set, Histogram::rtt, *c.traffic->rtt_us);
     if (c.lifetime_us) observe(set, Histogram::lifetime, *c.lifetime_us);
     if (c.idle_us) observe(set, Histogram::idle, *c.idle_us);
+    if (c.idle_us && c.end == End::remote_reset) observe(set, Histogram::idle_at_reset, *c.idle_us);
+    if (c.accept_wait_us) observe(set, Histogram::accept_wait, *c.accept_wait_us);
 }
 
 template <class Each>
 void ConnectionMetrics::each_set(Each each) const {
     for (const Set& set : others_)
         each(set);
-    for (const auto& set : sets_)
-        each(*set);
+    for (const Set& set : sets_)
+        each(set);
 }
 
 void ConnectionMetrics::write(Exposition& to) const {
@@ -267,6 +314,9 @@ void ConnectionMetrics::write(Exposition& to) const {
         for (size_t i = 0; i < ends; ++i)
             to.integer(with(set.labels, "end", end_names[i]), set.ended[i]);
     });
+    to.counter("tcptrail_sent_data_segments_total",
+               "Segments sent with payload, those sent again among them, counted at the end of connections.");
+    each_set([&](const Set& set) { to.integer(set.labels, set.data_segments); });
     to.counter("tcptrail_retransmitted_segments_total",
                "Segments sent again, SYNs among them, counted at the end of connections and attempts.");
     each_set([&](const Set& set) { to.integer(set.labels, set.retransmits); });
@@ -287,6 +337,19 @@ void ConnectionMetrics::write(Exposition& to) const {
                        static_cast<double>(distribution.sum_us) / 1e6);
         });
     }
+}
+
+void ConnectionMetrics::write_bound(Exposition& to) const {
+    to.gauge("tcptrail_label_sets", "Sets of labels that have series of their own.");
+    to.integer("", sets_.size());
+    to.gauge("tcptrail_label_sets_limit", "How many sets serve.metrics.max_series has room for.");
+    to.integer("", most_sets_);
+    to.counter("tcptrail_label_sets_replaced_total",
+               "Sets that gave way to a new one, after an hour in which nothing was heard of them.");
+    to.integer("", replaced_);
+    to.counter("tcptrail_other_ends_total",
+               "Ends of connections and attempts that found no room, and are summed up as other.");
+    to.integer("", other_ends_);
 }
 
 }  // namespace tcptrail::serve

@@ -26,13 +26,14 @@ bool is_same(std::string_view a, std::string_view b) {
 }  // namespace
 
 bool Endpoints::is_allowed(const HttpRequest& request) const {
-    if (token_.empty()) return true;
+    const std::string_view token = token_();
+    if (token.empty()) return true;
     constexpr std::string_view scheme = "Bearer ";
     std::string_view given = request.authorization;
     if (given.size() < scheme.size() || (given[0] | 0x20) != 'b' || given.substr(1, 6) != scheme.substr(1))
         return false;
     given.remove_prefix(scheme.size());
-    return is_same(given, token_);
+    return is_same(given, token);
 }
 
 HttpResponse Endpoints::answer(const HttpRequest& request) {
@@ -65,6 +66,7 @@ HttpResponse Endpoints::metrics(MetricsForm form) {
         // Of the same moment as what connections add up to: then the sums of both fit exactly.
         const v1::AgentReport& report = account_(Age::now);
         metrics_.write(exposition);
+        metrics_.write_bound(exposition);
         write_host(exposition, report);
         write_agent(exposition, report);
         write_process(exposition, report);

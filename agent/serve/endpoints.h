@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "agent/serve/connection_metrics.h"
 #include "agent/serve/http_server.h"
@@ -22,9 +23,12 @@ public:
     enum class Age : uint8_t { now, last_second };
     using Account = std::function<const v1::AgentReport&(Age)>;
 
-    // `metrics` is borrowed and outlives this. `token`: who does not send it gets no metrics, and not the
-    // reason why the agent is not ready; empty: none is asked for.
-    Endpoints(const ConnectionMetrics& metrics, Account account, std::string token)
+    // The token as it is at a request, for that request; empty: none is asked for.
+    using Token = std::function<std::string_view()>;
+
+    // `metrics` is borrowed and outlives this. Who does not send the token gets no metrics, and not the
+    // reason why the agent is not ready.
+    Endpoints(const ConnectionMetrics& metrics, Account account, Token token)
         : metrics_(metrics), account_(std::move(account)), token_(std::move(token)) {}
 
     HttpResponse answer(const HttpRequest& request);
@@ -41,7 +45,7 @@ private:
 
     const ConnectionMetrics& metrics_;
     Account account_;
-    std::string token_;
+    Token token_;
     std::array<Text, metrics_forms> texts_;
 };
 

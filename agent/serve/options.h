@@ -21,8 +21,16 @@ enum class Label : uint8_t {
 inline constexpr const char* label_names[] = {"process",     "container_id", "cgroup", "server_address",
                                               "server_port", "remote_scope", "netns"};
 
-enum class Histogram : uint8_t { connect, rtt, lifetime, idle };
-inline constexpr const char* histogram_names[] = {"connect", "rtt", "lifetime", "idle"};
+enum class Histogram : uint8_t {
+    connect,
+    rtt,
+    lifetime,
+    idle,
+    accept_wait,    // of servers
+    idle_at_reset,  // of those of `idle` that the peer's reset ended
+};
+inline constexpr const char* histogram_names[] = {"connect", "rtt",         "lifetime",
+                                                  "idle",    "accept_wait", "idle_at_reset"};
 
 struct MetricsOptions {
     std::string listen = "127.0.0.1:9466";  // or a path; empty: none

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/transmit/client_files.h"
 
-#include <sys/stat.h>
-
 #include <utility>
 
 #include "agent/transmit/client.h"
@@ -17,7 +15,7 @@ ClientFiles::ClientFiles(const Options& options) {
 }
 
 void ClientFiles::watch(const std::string& path) {
-    const State state = state_of(path);
+    const FileState state = file_state(path);
     files_.push_back({path, state, state});
 }
 
@@ -25,21 +23,13 @@ std::optional<std::string> ClientFiles::replaced() {
     bool settled = true;
     const std::string* first = nullptr;
     for (File& file : files_) {
-        const State now = state_of(file.path);
+        const FileState now = file_state(file.path);
         settled &= now == std::exchange(file.seen, now);
         // One that has gone is nothing to make a client from.
         settled &= now.there || !file.state.there;
         if (!first && now != file.state) first = &file.path;
     }
     return settled && first ? std::optional(*first) : std::nullopt;
-}
-
-// Behind symbolic links: Kubernetes replaces a secret by changing one.
-ClientFiles::State ClientFiles::state_of(const std::string& path) {
-    struct stat file{};
-    if (stat(path.c_str(), &file) != 0) return {};
-    return {true, file.st_dev, file.st_ino, file.st_size,
-            int64_t{file.st_mtim.tv_sec} * 1'000'000'000 + file.st_mtim.tv_nsec};
 }
 
 }  // namespace tcptrail::transmit

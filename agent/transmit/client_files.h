@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <sys/types.h>
-
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "agent/base/file_state.h"
 #include "agent/transmit/options.h"
 
 namespace tcptrail::transmit {
@@ -24,21 +22,12 @@ public:
     std::optional<std::string> replaced();
 
 private:
-    struct State {
-        bool there = false;
-        dev_t device = 0;
-        ino_t inode = 0;
-        int64_t size = 0;
-        int64_t modified_ns = 0;
-        bool operator==(const State&) const = default;
-    };
     struct File {
         std::string path;
-        State state;  // when the client was made
-        State seen;   // last
+        FileState state;  // when the client was made
+        FileState seen;   // last
     };
     void watch(const std::string& path);
-    static State state_of(const std::string& path);
 
     std::vector<File> files_;
 };

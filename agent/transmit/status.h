@@ -19,7 +19,7 @@ struct TransmitStatus {
     uint64_t held = 0;          // taken, neither acknowledged nor lost
     uint64_t failed = 0;        // reports with an error: each such message is sent again
     uint64_t clients = 0;  // librdkafka producers made: more than one after a fatal error or a new batch size
-    bool connected = false;  // brokers have answered, and were not all lost since
+    bool connected = false;  // a broker has stored a message, and not all were lost since
     std::string problem;  // what keeps messages from being acknowledged, in words; empty: nothing is known to
     std::string
         problem_error;  // librdkafka's name for it, such as TOPIC_AUTHORIZATION_FAILED; empty: it has none

@@ -116,9 +116,11 @@ TEST_CASE("metrics: totals are the generator's, with more destinations than ther
         text = agent.metrics();
         return text.sum("tcptrail_connections_ended_total") >= 2.0 * static_cast<double>(made);
     }));
-    CHECK(text.count("tcptrail_connection") + text.count("tcptrail_retransmitted") +
-              text.count("tcptrail_network_io") <=
+    CHECK(text.count("tcptrail_connection") + text.count("tcptrail_sent") +
+              text.count("tcptrail_retransmitted") + text.count("tcptrail_network_io") <=
           1000);
+    CHECK(text.samples.at("tcptrail_label_sets") <= text.samples.at("tcptrail_label_sets_limit"));
+    CHECK(text.samples.at("tcptrail_label_sets_limit") == 9);
     for (const std::string& role : {of_client, of_server}) {
         INFO(role);
         CHECK(text.sum("tcptrail_connections_opened_total", {role}) >= static_cast<double>(made));
@@ -132,7 +134,8 @@ TEST_CASE("metrics: totals are the generator's, with more destinations than ther
 }
 
 TEST_CASE("metrics: each figure of one process, and those of status", "[kernel]") {
-    Agent agent({"serve.metrics.labels=process", "connections.progress_interval_secs=0"});
+    Agent agent({"serve.metrics.labels=process", "connections.progress_interval_secs=0",
+                 "serve.metrics.histograms=connect,rtt,lifetime,idle,accept_wait,idle_at_reset"});
     Netns net;
     Actor server(net, "figures-server");
     Actor client(net, "figures-client");
@@ -160,6 +163,10 @@ TEST_CASE("metrics: each figure of one process, and those of status", "[kernel]"
     CHECK(value("tcptrail_connection_connect_seconds_count", of_client) >= 190);
     CHECK(value("tcptrail_connection_duration_seconds_count", of_server) >= 190);
     CHECK(value("tcptrail_connections_failed_total", of_client + R"(,outcome="timed_out")") == 0);
+    CHECK(value("tcptrail_connection_accept_wait_seconds_count", of_server) >= 190);
+    CHECK(value("tcptrail_connection_accept_wait_seconds_count", of_client) == 0);
+    CHECK(value("tcptrail_sent_data_segments_total", of_client) >= 0);
+    CHECK(text.samples.at("tcptrail_label_sets") >= 2);
 
     // What is open, as of the last look.
     const std::string here = "netns=\"" + std::to_string(net.inode()) + "\"";
@@ -193,7 +200,14 @@ TEST_CASE("metrics: each figure of one process, and those of status", "[kernel]"
     CHECK(text.count("tcptrail_hook_attached") == hooks.size());
     CHECK(text.samples.at("tcptrail_audit_violated_total") == 0);
     CHECK(text.samples.at("tcptrail_capture_ratio") >= 0.99);
+    CHECK(text.samples.at("tcptrail_capture_told_total") >= 400);
+    CHECK(text.samples.at("tcptrail_capture_told_total") >=
+          0.99 * text.samples.at("tcptrail_capture_counted_total"));
     CHECK(http_get(agent.port, "/readyz").body == "ready\n");
+    CHECK(text.samples.at("tcptrail_ready") == 1);
+    CHECK(text.samples.at("tcptrail_config_loaded_timestamp_seconds") >=
+          text.samples.at("process_start_time_seconds"));
+    CHECK(text.samples.at("tcptrail_config_reloads_failed_total") == 0);
     check_forms(agent);
     agent.stop();
     CHECK(http_get(agent.port, "/healthz").status == 0);
@@ -209,6 +223,10 @@ TEST_CASE("metrics: a reload forgets none", "[kernel]") {
     };
     burst(client, server, 100);
     CHECK(eventually(seconds(60), [&] { return opened() == 100; }));
+    const auto loaded = [&] {
+        return agent.metrics().samples.at("tcptrail_config_loaded_timestamp_seconds");
+    };
+    const double first_loaded = loaded();
     agent.process->signal(SIGHUP);
     const auto starts = [&] {
         const std::string log = agent.process->errors();
@@ -220,6 +238,7 @@ TEST_CASE("metrics: a reload forgets none", "[kernel]") {
     REQUIRE(eventually(seconds(60), [&] { return starts() == 2; }));
     burst(client, server, 50);
     CHECK(eventually(seconds(60), [&] { return opened() == 150; }));
+    CHECK(loaded() > first_loaded);
     agent.stop();
 }
 
@@ -254,6 +273,41 @@ TEST_CASE("metrics: a token, a Unix socket, and a port that is taken", "[kernel]
     CHECK(http_get(agent.port, "/metrics").status == 401);
     CHECK(http_get(agent.port, "/metrics", "Authorization: Bearer 0123456789abcdef\r\n").status == 200);
     CHECK(http_get(agent.port, "/readyz").status == 200);
+
+    // Rotated as Kubernetes does, and in place; nobody tells the agent. A file without a token changes
+    // nothing.
+    const auto status_with = [&](const std::string& given) {
+        return http_get(agent.port, "/metrics", "Authorization: Bearer " + given + "\r\n").status;
+    };
+    const auto becomes = [&](const std::string& given) {
+        return eventually(seconds(10), [&] { return status_with(given) == 200; });
+    };
+    std::ofstream(token + ".new") << "fedcba9876543210\n";
+    std::filesystem::rename(token + ".new", token);
+    CHECK(becomes("fedcba9876543210"));
+    CHECK(status_with("0123456789abcdef") == 401);
+    std::ofstream(token) << "\n";
+    CHECK(eventually(seconds(10), [&] {
+        (void)status_with("");
+        return agent.process->errors().find("the token before stays in force") != std::string::npos;
+    }));
+    CHECK(status_with("fedcba9876543210") == 200);
+    std::filesystem::remove(token);
+    std::ofstream(token) << "0123456789ABCDEF\n";
+    CHECK(becomes("0123456789ABCDEF"));
+    CHECK(status_with("fedcba9876543210") == 401);
+
+    // A configuration that is refused: nothing but a figure and the log says so.
+    const auto figures = [&] {
+        return tests::read_metrics(
+            http_get(agent.port, "/metrics", "Authorization: Bearer 0123456789ABCDEF\r\n").body);
+    };
+    const double loaded = figures().samples.at("tcptrail_config_loaded_timestamp_seconds");
+    std::filesystem::remove(token);
+    agent.process->signal(SIGHUP);
+    CHECK(eventually(seconds(10),
+                     [&] { return figures().samples.at("tcptrail_config_reloads_failed_total") == 1; }));
+    CHECK(figures().samples.at("tcptrail_config_loaded_timestamp_seconds") == loaded);
 
     // The second traces all the same, and serves when the first has gone.
     const std::string where = "127.0.0.1:" + std::to_string(agent.port);

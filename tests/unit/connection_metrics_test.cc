@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/serve/connection_metrics.h"
 
+#include <iterator>
 #include <random>
 #include <string>
 #include <utility>
@@ -27,6 +28,20 @@ MetricsText read(const ConnectionMetrics& metrics) {
     return tests::read_metrics(std::move(to).finish());
 }
 
+double bound(const ConnectionMetrics& metrics, const std::string& name) {
+    serve::Exposition to(serve::MetricsForm::prometheus);
+    metrics.write_bound(to);
+    return tests::read_metrics(std::move(to).finish()).samples.at("tcptrail_" + name);
+}
+
+uint64_t now_ns = 0;
+uint64_t now() {
+    return now_ns;
+}
+void pass(uint64_t seconds) {
+    now_ns += seconds * 1'000'000'000;
+}
+
 Connection ended(std::string_view process, uint8_t last_byte = 1, Role role = Role::client) {
     Connection c;
     c.kind = Kind::closed;
@@ -43,6 +58,7 @@ Connection ended(std::string_view process, uint8_t last_byte = 1, Role role = Ro
     c.traffic.emplace();
     c.traffic->bytes_sent = 100;
     c.traffic->bytes_received = 1000;
+    c.traffic->data_segments_out = 50;
     c.traffic->retransmits = 3;
     c.traffic->rtt_us = 100;
     c.syn_retransmits = 1;
@@ -62,6 +78,7 @@ TEST_CASE("connection metrics: what each event adds") {
     CHECK(text.samples.at("tcptrail_connections_ended_total{" + curl + ",end=\"remote_close\"}") == 1);
     CHECK(text.samples.at("tcptrail_connections_ended_total{" + curl + ",end=\"killed\"}") == 0);
     CHECK(text.samples.at("tcptrail_connections_failed_total{" + curl + ",outcome=\"refused\"}") == 0);
+    CHECK(text.samples.at("tcptrail_sent_data_segments_total{" + curl + "}") == 50);
     CHECK(text.samples.at("tcptrail_retransmitted_segments_total{" + curl + "}") == 3);
     CHECK(text.samples.at("tcptrail_retransmitted_syns_total{" + curl + "}") == 1);
     CHECK(text.samples.at("tcptrail_network_io_bytes_total{" + curl +
@@ -146,6 +163,51 @@ TEST_CASE("connection metrics: which end is the server's") {
     CHECK(opened(R"(role="client",server_address="",server_port="")") == 1);
 }
 
+TEST_CASE("connection metrics: distributions that are chosen") {
+    MetricsOptions options;
+    options.labels.clear();
+    options.histograms = {serve::Histogram::accept_wait, serve::Histogram::idle_at_reset};
+    ConnectionMetrics metrics(options);
+    Connection c = ended("nginx", 1, Role::server);
+    c.accept_wait_us = 20'000;
+    metrics.add(c, {});
+    c.end = End::remote_reset;
+    c.accept_wait_us.reset();
+    metrics.add(c, {});
+    const MetricsText text = read(metrics);
+    const auto of_server = [&](const std::string& name) {
+        return text.samples.at("tcptrail_connection_" + name + "{role=\"server\"}");
+    };
+    CHECK(of_server("accept_wait_seconds_count") == 1);
+    CHECK(of_server("accept_wait_seconds_sum") == 0.02);
+    CHECK(of_server("idle_at_reset_seconds_count") == 1);
+    CHECK(of_server("idle_at_reset_seconds_sum") == 60);
+    CHECK(text.samples.at(R"(tcptrail_connection_accept_wait_seconds_bucket{role="server",le="0.01"})") == 0);
+    CHECK(text.samples.at(R"(tcptrail_connection_accept_wait_seconds_bucket{role="server",le="0.05"})") == 1);
+    CHECK(text.count("tcptrail_connection_rtt") == 0);
+}
+
+// All series of a set are counted, whatever is chosen.
+TEST_CASE("connection metrics: as many series as the bound says, with any choice of distributions") {
+    for (size_t chosen = 0; chosen <= std::size(serve::histogram_names); ++chosen) {
+        INFO(chosen);
+        MetricsOptions options;
+        options.max_series = 5000;
+        options.histograms.clear();
+        for (size_t i = 0; i < chosen; ++i)
+            options.histograms.push_back(static_cast<serve::Histogram>(i));
+        ConnectionMetrics metrics(options);
+        for (int i = 0; i < 1000; ++i)
+            metrics.add(ended("p" + std::to_string(i)), {});
+        const MetricsText text = read(metrics);
+        const size_t sets = text.count("tcptrail_connections_opened_total");
+        const size_t of_a_set = text.samples.size() / sets;
+        CHECK(text.samples.size() == sets * of_a_set);
+        CHECK(of_a_set == 24 + 14 * chosen);
+        CHECK(sets == 5000 / of_a_set);
+    }
+}
+
 TEST_CASE("connection metrics: a bound on series, and totals that stay right") {
     MetricsOptions options;
     options.max_series = 1000;
@@ -167,6 +229,10 @@ TEST_CASE("connection metrics: a bound on series, and totals that stay right") {
             CHECK(text.sum("tcptrail_connection_rtt_seconds_count") == i + 1);
             CHECK(text.sum("tcptrail_network_io_bytes_total", {"receive"}) == 1000.0 * (i + 1));
             CHECK(text.sum("tcptrail_connections_opened_total", {R"(process="other")"}) > i / 2);
+            CHECK(text.sum("tcptrail_connections_ended_total", {R"(process="other")"}) ==
+                  bound(metrics, "other_ends_total"));
+            CHECK(bound(metrics, "label_sets") == bound(metrics, "label_sets_limit"));
+            CHECK(text.count("tcptrail_connections_opened_total") == bound(metrics, "label_sets") + 3);
         }
     }
 }
@@ -181,6 +247,76 @@ TEST_CASE("connection metrics: who came first keeps his series") {
     const MetricsText text = read(metrics);
     CHECK(text.sum("tcptrail_connections_opened_total", {R"(process="p0")"}) == 2);
     CHECK(text.count("tcptrail_connections_opened_total{role=\"client\",process=\"p999\"") == 0);
+}
+
+// The room that metrics.md, sizing.md and tcptrail.yaml tell of.
+TEST_CASE("connection metrics: how many sets there is room for") {
+    MetricsOptions options;
+    CHECK(bound(ConnectionMetrics(options), "label_sets_limit") == 122);
+    CHECK(bound(ConnectionMetrics(options), "label_sets") == 0);
+    options.histograms = {serve::Histogram::connect};
+    CHECK(bound(ConnectionMetrics(options), "label_sets_limit") == 260);
+    options.histograms.clear();
+    CHECK(bound(ConnectionMetrics(options), "label_sets_limit") == 413);
+    options.max_series = 200000;
+    CHECK(bound(ConnectionMetrics(options), "label_sets_limit") == 8330);
+    options.labels.clear();
+    CHECK(bound(ConnectionMetrics(options), "label_sets_limit") == 0);
+}
+
+TEST_CASE("connection metrics: who is silent for an hour gives way where there is no room") {
+    MetricsOptions options;
+    options.max_series = 1000;
+    ConnectionMetrics metrics(options, now);
+    const int most = static_cast<int>(bound(metrics, "label_sets_limit"));
+    REQUIRE(most == 9);
+    const auto opened = [&](const std::string& process) {
+        const MetricsText text = read(metrics);
+        const std::string labels = "process=\"" + process + "\"";
+        return text.count("tcptrail_connections_opened_total{role=\"client\"," + labels) == 0
+                   ? -1
+                   : text.sum("tcptrail_connections_opened_total", {labels});
+    };
+    for (int i = 0; i < most; ++i)
+        metrics.add(ended("p" + std::to_string(i)), {});
+    pass(3599);
+    // In use: an event of p1, and one of a connection of p2 that is open. The latter says nothing of who has
+    // no set.
+    metrics.add(ended("p1"), {});
+    Connection open = ended("p2");
+    open.kind = Kind::progress;
+    open.told_before = true;
+    metrics.add(open, {});
+    open.owner.name = "nobody";
+    metrics.add(open, {});
+    metrics.add(ended("new"), {});
+    CHECK(opened("new") == -1);
+    CHECK(opened("nobody") == -1);
+    CHECK(opened("other") == 1);
+    CHECK(bound(metrics, "other_ends_total") == 1);
+    pass(1);
+    metrics.add(ended("new"), {});
+    metrics.add(ended("new"), {});
+    CHECK(opened("new") == 2);
+    CHECK(opened("p0") == -1);
+    CHECK(opened("p1") == 2);
+    CHECK(opened("p2") == 1);
+    CHECK(opened("other") == 1);  // nothing moves there
+    CHECK(bound(metrics, "label_sets") == most);
+    CHECK(bound(metrics, "label_sets_replaced_total") == 1);
+    // All but those in use, one after the other; then there is no room again.
+    for (int i = 0; i < most; ++i)
+        metrics.add(ended("q" + std::to_string(i)), {});
+    CHECK(bound(metrics, "label_sets_replaced_total") == most - 2);
+    CHECK(opened("p1") == 2);
+    CHECK(opened("p2") == 1);
+    CHECK(opened("new") == 2);
+    CHECK(bound(metrics, "other_ends_total") == 4);
+    // Who comes back begins anew.
+    pass(3600);
+    metrics.add(ended("p0"), {});
+    CHECK(opened("p0") == 1);
+    CHECK(bound(metrics, "label_sets") == most);
 }
 
 TEST_CASE("connection metrics: without labels there are the roles, from the beginning") {

@@ -37,6 +37,8 @@ v1::AgentReport healthy() {
     report.set_cpu_system_seconds(2);
     report.set_memory_bytes(48 << 20);
     report.set_capture_ratio(0.5);
+    report.set_lifecycles_told(50);
+    report.set_lifecycles_counted(100);
     return report;
 }
 
@@ -44,19 +46,33 @@ v1::AgentReport with_kafka() {
     v1::AgentReport report = healthy();
     report.set_spool_events(12);
     report.set_spool_bytes(5000);
+    report.set_spool_max_bytes(1 << 30);
+    report.set_spool_memory_bytes(16 << 20);
+    report.set_configured_unix_nanos(1'700'000'000'500'000'000);
+    report.set_reloads_failed(2);
     report.mutable_kafka()->set_connected(true);
     return report;
+}
+
+serve::MetricsOptions with_all_histograms() {
+    serve::MetricsOptions options;
+    options.histograms.clear();
+    for (size_t i = 0; i < std::size(serve::histogram_names); ++i)
+        options.histograms.push_back(static_cast<serve::Histogram>(i));
+    return options;
 }
 
 // A shared thing and its server, for one account.
 struct Fixture {
     v1::AgentReport report;
-    ConnectionMetrics metrics{serve::MetricsOptions()};
+    ConnectionMetrics metrics{with_all_histograms()};
     Endpoints endpoints;
 
     explicit Fixture(v1::AgentReport account, const std::string& token = "")
         : report(std::move(account)),
-          endpoints(metrics, [this](Endpoints::Age) -> const v1::AgentReport& { return report; }, token) {}
+          endpoints(
+              metrics, [this](Endpoints::Age) -> const v1::AgentReport& { return report; },
+              [token] { return std::string_view(token); }) {}
 
     HttpResponse get(const std::string& path, const std::string& authorization = "",
                      const std::string& accept = "") {
@@ -135,6 +151,7 @@ TEST_CASE("endpoints: ready is who captures, and delivers or stores") {
     CHECK(not_ready(report) == "the counts of the kernel side cannot be read");
     Fixture fixture(report);
     CHECK(fixture.get("/readyz").status == 503);
+    CHECK(metrics_of(report).samples.at("tcptrail_ready") == 0);
 }
 
 TEST_CASE("endpoints: figures are those of the report") {
@@ -146,7 +163,16 @@ TEST_CASE("endpoints: figures are those of the report") {
     CHECK(text.samples.at("process_cpu_seconds_total") == 3.5);
     CHECK(text.samples.at("process_resident_memory_bytes") == 48 << 20);
     CHECK(text.samples.at("tcptrail_capture_ratio") == 0.5);
+    CHECK(text.samples.at("tcptrail_capture_told_total") == 50);
+    CHECK(text.samples.at("tcptrail_capture_counted_total") == 100);
+    CHECK(text.samples.at("tcptrail_capture_gaps") == 0);
+    CHECK(text.count("tcptrail_capture_gap_last") == 0);
     CHECK(text.samples.at("tcptrail_spool_events") == 12);
+    CHECK(text.samples.at("tcptrail_spool_size_limit_bytes") == 1 << 30);
+    CHECK(text.samples.at("tcptrail_spool_memory_limit_bytes") == 16 << 20);
+    CHECK(text.samples.at("tcptrail_config_loaded_timestamp_seconds") == 1'700'000'000.5);
+    CHECK(text.samples.at("tcptrail_config_reloads_failed_total") == 2);
+    CHECK(text.samples.at("tcptrail_ready") == 1);
     CHECK(text.samples.at("tcptrail_kafka_connected") == 1);
     CHECK(text.samples.at("tcptrail_audit_violations") == 0);
     CHECK(text.samples.at("process_open_fds") > 2);
@@ -155,6 +181,15 @@ TEST_CASE("endpoints: figures are those of the report") {
     CHECK(text.count("tcptrail_bpf_run_seconds_total") == 0);
     CHECK(metrics_of(healthy()).count("tcptrail_spool") == 0);
     CHECK(metrics_of(healthy()).count("tcptrail_kafka") == 0);
+}
+
+TEST_CASE("endpoints: when the last gap in the capture ended") {
+    v1::AgentReport report = healthy();
+    for (const uint64_t second : {1'700'000'000, 1'700'000'500, 1'700'000'100})
+        report.add_capture_gaps()->set_until_unix_nanos(second * 1'000'000'000);
+    const MetricsText text = metrics_of(report);
+    CHECK(text.samples.at("tcptrail_capture_gaps") == 3);
+    CHECK(text.samples.at("tcptrail_capture_gap_last_timestamp_seconds") == 1'700'000'500);
 }
 
 TEST_CASE("endpoints: listeners that share an address are one") {

@@ -105,6 +105,26 @@ TEST_CASE("status: a disk and a Kafka that do not take events") {
                   "not answer\n"));
 }
 
+TEST_CASE("status: a Kafka of which nothing has been heard") {
+    v1::AgentReport begun = report();
+    begun.mutable_kafka()->set_connected(false);
+    begun.mutable_kafka()->set_acknowledged(0);
+    CHECK(problems_of(begun) == std::vector<std::string>{"Kafka: no broker has answered yet"});
+    CHECK_THAT(status_text(begun, 0), Catch::Matchers::ContainsSubstring(
+                                          "health      degraded: Kafka: no broker has answered yet\n"));
+    // All are lost, and why is not known yet.
+    v1::AgentReport lost = report();
+    lost.mutable_kafka()->set_connected(false);
+    CHECK(problems_of(lost) == std::vector<std::string>{"Kafka: no broker is left"});
+    // What it was told of says more.
+    lost.mutable_kafka()->set_problem("the brokers do not answer");
+    CHECK(problems_of(lost) == std::vector<std::string>{"Kafka: the brokers do not answer"});
+    // An agent that does not say whether it is.
+    v1::AgentReport older = report();
+    older.mutable_kafka()->clear_connected();
+    CHECK(problems_of(older).empty());
+}
+
 TEST_CASE("status: an agent that prints, and one that sees nothing") {
     v1::AgentReport printing = report();
     printing.clear_kafka();
