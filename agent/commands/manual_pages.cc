@@ -106,7 +106,11 @@ std::string config_page() {
            "    security.protocol: ssl\n"
            "spool:\n"
            "  max_bytes: 4GiB\n"
-           "```\n\n# SEE ALSO\n\n*tcptrail*(1), *tcptrail*(8)\n";
+           "```\n\n# FILES\n\n_/usr/share/doc/tcptrail/examples/tcptrail.yaml_\n"
+           "\tEvery key with its default, in the form of the file. _/etc/tcptrail/tcptrail.yaml_ needs what "
+           "differs "
+           "alone.\n\n"
+           "# SEE ALSO\n\n*tcptrail*(1), *tcptrail*(8)\n";
 }
 
 }  // namespace tcptrail::commands
