@@ -3,12 +3,16 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <span>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -40,6 +44,20 @@ std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reaso
         if (count) text += (text.empty() ? "" : ", ") + std::string(reason) + " " + std::to_string(count);
     }
     return std::to_string(sum) + " lost" + (text.empty() ? "" : " (" + text + ")");
+}
+
+// Why a service may not write there though root may; empty: it may, or it is no service.
+std::string unit_forbids(const std::string& directory) {
+    if (!service::has_manager()) return {};
+    std::error_code error;
+    std::filesystem::path place = directory;
+    while (place.has_relative_path() && !std::filesystem::exists(place, error))
+        place = place.parent_path();
+    if (access(place.c_str(), W_OK) == 0 || (errno != EROFS && errno != EACCES)) return {};
+    return fmt::format(
+        "; the service may write where its unit says so and its user may: make {} this user's own, add "
+        "ReadWritePaths={} by systemctl edit, and start it anew",
+        directory, directory);
 }
 
 }  // namespace
@@ -369,7 +387,8 @@ void Agent::watch_spool() {
             events::spool_in_memory,
             "spool: " + stats.problem +
                 "; events are kept in memory, and delivered from there: mend the disk, which is tried again, "
-                "or set another spool.directory",
+                "or set another spool.directory" +
+                unit_forbids(config_.spool.directory),
             fields);
     else if (spool_in_memory_)
         log_info(events::spool_on_disk, "spool: events are stored on the disk again", fields);

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <exception>
 #include <map>
 #include <optional>
@@ -306,6 +308,12 @@ Result<> Loader::read_setting(const std::string& setting) {
 }
 
 Result<> Loader::check_together() const {
+    // The agent would make it wherever it happens to be started.
+    if (!config_.spool.directory.starts_with('/'))
+        return refuse(places_.at("spool.directory"),
+                      fmt::format("{} is relative to where the agent is started; allowed: an absolute path",
+                                  quoted(config_.spool.directory)));
+
     const auto& topics = config_.kafka.topics;
     // If they are the same, one of them is not the default.
     const bool agents_set = places_.contains("kafka.topics.agents");
@@ -334,8 +342,14 @@ Result<> Loader::check_together() const {
 Result<> Loader::check_files() const {
     if (!read_files_) return {};
     for (const auto& [name, file] : files_)
-        if (const Problem problem = file.key->check_file(file.entry, file.path))
-            return refuse(file.place, *problem);
+        if (const Problem problem = file.key->check_file(file.entry, file.path)) {
+            auto refused = refuse(file.place, *problem);
+            // A secret may come later than the agent, which is then to be started again: not so for a
+            // mistake.
+            if (access(file.path.c_str(), F_OK) != 0 && errno == ENOENT)
+                refused.error().code = ExitCode::no_input;
+            return refused;
+        }
     return {};
 }
 

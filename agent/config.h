@@ -47,7 +47,8 @@ struct ConfigSources {
 };
 
 // Reads all sources. The first mistake is the error: "FILE:LINE: what is wrong; what is allowed" (or
-// "environment NAME: …", "--set KEY: …"), with ExitCode::configuration. Never throws.
+// "environment NAME: …", "--set KEY: …"), with ExitCode::configuration; ExitCode::no_input where it is that a
+// file which a value names is not there. Never throws.
 Result<Config> load_config(const ConfigSources& sources);
 
 // Every key with its value in force as YAML that load_config accepts. Values of properties that hold

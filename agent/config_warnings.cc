@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <fstream>
 #include <string_view>
 #include <system_error>
 
@@ -58,6 +59,23 @@ void warn_of_files(Warnings& warnings, const Config& config, const std::string& 
         }
 }
 
+// Debian's /etc/default is everybody's to read. Its lines are in systemd's form: NAME=value, in quotes or
+// not.
+void warn_of_environment(Warnings& warnings, const std::string& file) {
+    if (!everybody_reads(file)) return;
+    std::ifstream lines(file);
+    for (std::string line; std::getline(lines, line);) {
+        const size_t equals = line.find('=');
+        if (!line.starts_with("TCPTRAIL_KAFKA_PROPERTIES=")) continue;
+        std::string value = line.substr(equals + 1);
+        std::erase_if(value, [](char c) { return c == '\'' || c == '"'; });
+        const auto alone = load_config({"", {line.substr(0, equals + 1) + value}, {}, false});
+        if (!alone) continue;
+        for (const auto& [property, secret] : alone->kafka.properties)
+            if (transmit::is_secret(property)) warn_of_file(warnings, "kafka.properties." + property, file);
+    }
+}
+
 std::string lower(std::string text) {
     std::ranges::transform(text, text.begin(),
                            [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -107,10 +125,12 @@ void warn_of_protocol(Warnings& warnings, const transmit::Options& kafka) {
 
 }  // namespace
 
-std::vector<std::string> config_warnings(const Config& config, const std::string& file) {
+std::vector<std::string> config_warnings(const Config& config, const std::string& file,
+                                         const std::string& environment) {
     Warnings warnings;
     warn_of_protocol(warnings, config.kafka);
     warn_of_files(warnings, config, file);
+    warn_of_environment(warnings, environment);
     return warnings;
 }
 

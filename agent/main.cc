@@ -21,7 +21,8 @@ Examples:
   tcptrail status                                 how the agent is that runs
   tcptrail consume --brokers broker:9092          read them back
 
-Exit status: 0 ok, 1 failure, 2 usage, 69 kernel or feature missing, 77 capability missing, 78 configuration.
+Exit status: 0 ok, 1 failure, 2 usage, 66 a file that the configuration names is missing, 69 kernel or feature
+missing, 77 capability missing, 78 configuration.
 tcptrail COMMAND --help tells more.)";
 
 // CLI11 has exit codes of its own; ours are those of the README.

@@ -7,11 +7,12 @@
 
 namespace tcptrail {
 
-// Exit statuses of the program; 69, 77 and 78 are those of sysexits.h.
+// Exit statuses of the program; from 66 on those of sysexits.h.
 enum class ExitCode : int {
     ok = 0,
     failure = 1,
     usage = 2,
+    no_input = 66,       // a file that the configuration names is not there; it may come
     unavailable = 69,    // the kernel, or a feature of it, is missing
     no_permission = 77,  // a capability is missing
     configuration = 78,

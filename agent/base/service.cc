@@ -3,12 +3,16 @@
 
 #include <systemd/sd-daemon.h>
 
+#include <cstdlib>
+
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 
 namespace tcptrail::service {
 
 namespace {
+
+constexpr std::chrono::minutes busy_timeout{10};
 
 void tell(const std::string& message) {
     (void)sd_notify(0, message.c_str());
@@ -34,6 +38,15 @@ void tell_status(const std::string& status) {
 
 void tell_alive() {
     tell("WATCHDOG=1");
+}
+
+void tell_busy() {
+    tell("EXTEND_TIMEOUT_USEC=" + std::to_string(std::chrono::microseconds(busy_timeout).count()));
+}
+
+bool has_manager() {
+    const char* const address = std::getenv("NOTIFY_SOCKET");
+    return address != nullptr && *address != '\0';
 }
 
 std::optional<std::chrono::milliseconds> watchdog() {

@@ -19,6 +19,13 @@ void tell_stopping();
 void tell_status(const std::string& status);
 // Feeds the watchdog.
 void tell_alive();
+// What is being done takes long, at the start or later: the manager waits for the next word, this one too,
+// for ten minutes from now, rather than for its own timeout or that of the watchdog. For each piece of the
+// work.
+void tell_busy();
+
+// Whether a service manager has started this process and listens.
+bool has_manager();
 
 // Within what time the watchdog is to be fed; nothing: there is none for this process.
 std::optional<std::chrono::milliseconds> watchdog();

@@ -19,7 +19,10 @@ constexpr uint64_t connection_bytes = 272;  // 256 and its share of the buckets 
 constexpr uint64_t least_connections = 1024;
 constexpr uint64_t overflow_record_bytes = 528;  // 512 and its share of the buckets
 constexpr uint32_t least_ring_bytes = 64 << 10;
-constexpr uint64_t least_limit = 80 << 20;  // the process with Kafka and spool has 40 MiB under load
+// The process with Kafka and spool has 40 MiB under load, and half of a small limit or this much of a larger
+// one.
+constexpr uint64_t process_bytes = 64 << 20;
+constexpr uint64_t least_limit = 80 << 20;
 
 bool has_word(const std::string& words, const char* word) {
     std::istringstream list(words);
@@ -114,11 +117,12 @@ std::string fit_into_memory(Options& options, uint64_t limit) {
         value = static_cast<uint32_t>(most);
     };
     const auto number = [](uint64_t value) { return std::to_string(value); };
-    fit("ring_bytes", options.ring_bytes, std::max<uint64_t>(std::bit_floor(limit / 8), least_ring_bytes),
+    const uint64_t room = limit - std::min(limit / 2, process_bytes);
+    fit("ring_bytes", options.ring_bytes, std::max<uint64_t>(std::bit_floor(room / 4), least_ring_bytes),
         mebibytes);
-    fit("overflow_records", options.overflow_records, limit / 16 / overflow_record_bytes, number);
+    fit("overflow_records", options.overflow_records, room / 6 / overflow_record_bytes, number);
     fit("max_connections", options.max_connections,
-        std::max<uint64_t>(limit / 4 / connection_bytes, least_connections), number);
+        std::max<uint64_t>(room / 3 / connection_bytes, least_connections), number);
     if (smaller.empty()) return {};
     if (limit < least_limit)
         smaller += "; below " + mebibytes(least_limit) + " the kernel may kill the process";

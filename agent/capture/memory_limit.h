@@ -16,8 +16,10 @@ namespace tcptrail::capture {
 // there is none. `proc` is where procfs is mounted.
 std::optional<uint64_t> memory_limit(const std::string& proc = "/proc");
 
-// Makes the ring at most an eighth of the limit, and what is remembered of connections at most a quarter: the
-// rest is the process's. Returns what became smaller, in words; empty: nothing.
+// Makes the maps fit. The process keeps 64 MiB of the limit, or half of a limit below 128 MiB. Of the rest
+// the ring may have a quarter, what waits beyond it a sixth, what is remembered of connections a third; a
+// last quarter is nobody's. So 512 MiB, which the package's unit allows, leave the defaults as they are.
+// Returns what became smaller, in words; empty: nothing.
 std::string fit_into_memory(Options& options, uint64_t limit);
 
 }  // namespace tcptrail::capture

@@ -52,7 +52,9 @@ void add_config(CLI::App& app, Action& action) {
     CLI::App* command = app.add_subcommand("config", "check or show the configuration");
     command->footer(examples);
     command->require_subcommand(1);
-    add_action(*command, "check", "find mistakes before they stop the agent; exit status 78", action, check);
+    add_action(*command, "check",
+               "find mistakes before they stop the agent; exit status 78, or 66 for a file that is missing",
+               action, check);
     add_action(*command, "show", "the configuration in force, secrets hidden", action, show);
     command->add_subcommand("keys", "every key: type, default, what it does")->callback([&action] {
         action = []() -> Result<ExitCode> {

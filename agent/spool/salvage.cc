@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/base/clock.h"
+#include "agent/base/service.h"
 #include "agent/spool/schema.h"
 
 namespace tcptrail::spool {
@@ -10,12 +12,28 @@ namespace {
 // A page of the table that cannot be read hides a run of ids; no longer run than this is stepped over.
 constexpr uint64_t max_unreadable_ids = 1 << 16;
 
+// A large spool takes longer to copy than a service manager waits: it hears of us meanwhile, once a second.
+class Progress {
+public:
+    void tell() {
+        const uint64_t now = monotonic_nanos();
+        if (now - told_ns_ < interval_ns) return;
+        told_ns_ = now;
+        service::tell_busy();
+    }
+
+private:
+    static constexpr uint64_t interval_ns = 1'000'000'000;
+    uint64_t told_ns_ = 0;
+};
+
 // Copies whole batches, each of them once.
 class Copy {
 public:
     Copy(Database& store, const Statement& insert) : store_(store), insert_(insert) {}
 
     SqlResult<> add(const Row& row) {
+        progress_.tell();
         if (!row.whole) return {};
         if (auto done = insert_row(insert_, row.head, row.payload); !done) return done;
         if (store_.changes() == 0) return {};
@@ -36,9 +54,12 @@ public:
         return before;
     }
 
+    Progress& progress() { return progress_; }
+
 private:
     Database& store_;
     const Statement& insert_;
+    Progress progress_;
     uint64_t events_ = 0;
     uint64_t bytes_ = 0;
     uint64_t last_id_ = 0;  // of the backlog
@@ -60,6 +81,7 @@ SqlResult<> copy_by_id(const Statement& from, uint64_t id, Copy& copy) {
     for (uint64_t unreadable = 0; unreadable < max_unreadable_ids;) {
         Query query(from, id);
         auto found = query.step();
+        copy.progress().tell();
         if (!found) {
             unreadable++;
             id++;
@@ -122,6 +144,9 @@ SqlResult<> salvage(Database& from, Database& store) {
     if (done) done = write_totals(*totals, copy.totals(before));
     if (done) done = copy_set_aside(from, store);
     if (done) done = write_mark(*mark, last_mark);
+    // The commit syncs all of it, and as the file is closed it is copied once more: neither is done in
+    // pieces.
+    service::tell_busy();
     if (done) done = store.execute("COMMIT");
     if (!done) (void)store.execute("ROLLBACK");
     return done;

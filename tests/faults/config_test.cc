@@ -18,7 +18,7 @@ using namespace tests;
 
 namespace {
 
-constexpr int exit_configuration = 78;
+constexpr int exit_no_input = 66, exit_configuration = 78;
 
 std::string write_file(const Setting& setting, const std::string& content) {
     const std::string path = setting.folder() / "tcptrail.yaml";
@@ -51,6 +51,7 @@ TEST_CASE("fault 58: a configuration that is wrong", "[faults][root]") {
         const char* what;
         std::string text;
         int line;  // that the error names; 0: the file as a whole
+        int status = exit_configuration;
     };
     const Wrong all[] = {
         {"unknown key", "node: a\ncapture:\n  drain_intervall_ms: 5\n", 3},
@@ -63,14 +64,13 @@ TEST_CASE("fault 58: a configuration that is wrong", "[faults][root]") {
         {"not YAML", "a: [1, 2\nb: {\n", 2},
         {"acks=1 with idempotence", "kafka:\n  brokers: [a:1]\n  properties:\n    acks: 1\n", 4},
         {"no file that holds the secret",
-         "kafka:\n  brokers: [a:1]\n  property_files:\n    sasl.password: /none\n", 4},
+         "kafka:\n  brokers: [a:1]\n  property_files:\n    sasl.password: /none\n", 4, exit_no_input},
     };
     for (const Wrong& wrong : all) {
         INFO(wrong.what);
         const Setting setting;
         const std::string path = write_file(setting, wrong.text);
-        const std::string told =
-            require_refusal(behind(setting.agent(), {"--config", path}), exit_configuration);
+        const std::string told = require_refusal(behind(setting.agent(), {"--config", path}), wrong.status);
         CHECK_FALSE(std::filesystem::exists(setting.spool()));
         CHECK(told.starts_with(path + ":" + std::to_string(wrong.line) + ": "));
     }

@@ -75,7 +75,7 @@ TEST_CASE("fault 26: the memory cgroup is too small for the maps", "[faults][roo
     Process agent(group.run_in(setting.agent()));
     REQUIRE(is_tracing(agent));
     CHECK(agent.errors().find("sized for the 80 MiB of memory that the cgroup has: capture.overflow_records "
-                              "9929 instead of 131072, capture.max_connections 77101 instead of 524288") !=
+                              "13239 instead of 131072, capture.max_connections 51400 instead of 524288") !=
           std::string::npos);
     const Truth truth = truth_of(run(generator(10000)));
     require_delivered(setting, 2 * truth.connections);

@@ -38,7 +38,7 @@ void run(std::span<const uint8_t> input) {
     const auto config = load_config({file.path(), {}, {}});
     if (!config) {
         const Error& error = config.error();
-        expect(error.code == ExitCode::configuration, "not ExitCode::configuration");
+        expect(error.code == ExitCode::configuration || error.code == ExitCode::no_input, "another ExitCode");
         expect(error.message.starts_with(file.path()), "an error without its file");
         expect(error.message.find('\n') == std::string::npos, "an error of several lines");
         return;

@@ -161,6 +161,9 @@ TEST_CASE("config errors: numbers, sizes, booleans, choices") {
 
 TEST_CASE("config errors: texts") {
     check({
+        {"spool: {directory: spool}",
+         "FILE:1: spool.directory: \"spool\" is relative to where the agent is started; allowed: an absolute "
+         "path"},
         {"spool: {directory: ''}",
          "FILE:1: spool.directory: is empty; allowed: 1 to 4095 bytes, no control characters"},
         {"node: \"a\\0b\"",

@@ -191,6 +191,28 @@ TEST_CASE("secrets: certificates and keys must be there") {
     CHECK(load("kafka: {properties: {ssl.ca.location: probe}}"));
 }
 
+TEST_CASE("secrets: a file that is not there has an exit status of its own") {
+    const ConfigFolder folder;
+    (void)folder.write("empty", "");
+    const std::pair<const char*, ExitCode> files[] = {{"/none/password", ExitCode::no_input},
+                                                      {"/none", ExitCode::no_input},
+                                                      {"/empty", ExitCode::configuration},
+                                                      {"/empty/password", ExitCode::configuration},
+                                                      {"", ExitCode::configuration}};
+    for (const auto& [name, code] : files) {
+        const auto config = load("kafka: {property_files: {sasl.password: '" + folder.path() + name + "'}}");
+        INFO(name);
+        REQUIRE_FALSE(config);
+        CHECK(config.error().code == code);
+    }
+    const auto key = load("kafka: {properties: {ssl.key.location: /none/key}}");
+    REQUIRE_FALSE(key);
+    CHECK(key.error().code == ExitCode::no_input);
+    const auto token = load("serve: {metrics: {token_file: /none/token}}");
+    REQUIRE_FALSE(token);
+    CHECK(token.error().code == ExitCode::no_input);
+}
+
 TEST_CASE("secrets: what everybody can read is warned of") {
     const ConfigFolder folder;
     const std::string secret = folder.write("secret", "word");
@@ -216,6 +238,29 @@ TEST_CASE("secrets: what everybody can read is warned of") {
                ContainsSubstring("kafka.properties.sasl.password: everybody on this host can read") &&
                    !ContainsSubstring("hunter2"));
     CHECK(warnings_of("kafka: {properties: {security.protocol: sasl_ssl, sasl.username: x}}", 0644).empty());
+}
+
+TEST_CASE("secrets: one in the service's environment that everybody can read is warned of") {
+    const ConfigFolder folder;
+    chmod(folder.path().c_str(), 0755);
+    const auto warnings = [&](const std::string& text, mode_t mode) {
+        const std::string file = folder.write("default", text);
+        chmod(file.c_str(), mode);
+        return config_warnings(Config(), "", file);
+    };
+    const std::string secret =
+        "# a comment\nTCPTRAIL_NODE=a\nTCPTRAIL_KAFKA_PROPERTIES='{sasl.username: x, sasl.password: "
+        "hunter2}'\n";
+    const auto warned = warnings(secret, 0644);
+    REQUIRE(warned.size() == 1);
+    CHECK_THAT(warned[0],
+               ContainsSubstring("kafka.properties.sasl.password: everybody on this host can read " +
+                                 folder.path()) &&
+                   !ContainsSubstring("hunter2"));
+    CHECK(warnings(secret, 0600).empty());
+    CHECK(warnings("TCPTRAIL_KAFKA_PROPERTIES={sasl.username: x}\n", 0644).empty());
+    CHECK(warnings("TCPTRAIL_KAFKA_PROPERTIES={nonsense\n=\n", 0644).empty());
+    CHECK(config_warnings(Config(), "", folder.path() + "/none").empty());
 }
 
 TEST_CASE("secrets: what is set and not used is warned of") {

@@ -99,15 +99,42 @@ TEST_CASE("memory limit: what does not fit becomes smaller, and is said") {
     const std::string told = fit_into_memory(options, 48 << 20);
     CHECK(told ==
           "sized for the 48 MiB of memory that the cgroup has: capture.ring_bytes 4 MiB instead of 8 MiB, "
-          "capture.overflow_records 5957 instead of 131072, capture.max_connections 46260 instead of 524288; "
+          "capture.overflow_records 7943 instead of 131072, capture.max_connections 30840 instead of 524288; "
           "below 80 MiB the kernel may kill the process");
     CHECK(options.ring_bytes == 4 << 20);
-    CHECK(options.overflow_records == 5957);
-    CHECK(options.max_connections == 46260);
+    CHECK(options.overflow_records == 7943);
+    CHECK(options.max_connections == 30840);
     CHECK(fit_into_memory(options, 48 << 20).empty());
 
     fit_into_memory(options, 1);
     CHECK(options.ring_bytes == 64 << 10);
     CHECK(options.overflow_records == 0);
     CHECK(options.max_connections == 1024);
+}
+
+TEST_CASE("memory limit: what the package's unit allows leaves the defaults as they are") {
+    Options options;
+    CHECK(fit_into_memory(options, 512 << 20).empty());
+    CHECK(options.overflow_records == Options().overflow_records);
+    CHECK(options.max_connections == Options().max_connections);
+    // More of them take more.
+    options.overflow_records *= 2;
+    options.max_connections *= 2;
+    CHECK(fit_into_memory(options, 512 << 20) ==
+          "sized for the 512 MiB of memory that the cgroup has: capture.overflow_records 148283 instead of "
+          "262144, "
+          "capture.max_connections 575688 instead of 1048576");
+}
+
+TEST_CASE("memory limit: the process keeps what it needs") {
+    for (uint64_t mebibytes = 80; mebibytes <= 1024; ++mebibytes) {
+        INFO(mebibytes << " MiB");
+        Options options;
+        options.ring_bytes = 1u << 30;
+        options.overflow_records = options.max_connections = 1u << 24;
+        fit_into_memory(options, mebibytes << 20);
+        const uint64_t maps = options.ring_bytes + options.overflow_records * uint64_t{528} +
+                              options.max_connections * uint64_t{272};
+        CHECK(maps + (uint64_t{50} << 20) <= mebibytes << 20);
+    }
 }

@@ -3,61 +3,16 @@
 // agent/base/service: what the service manager hears.
 #include "agent/base/service.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 
-#include "agent/base/fd.h"
 #include "tests/catch.h"
+#include "tests/unit/service_manager.h"
 
 using namespace tcptrail;
-
-namespace {
-
-// A variable of the environment, for as long as this lives.
-class Variable {
-public:
-    Variable(const char* name, const std::string& value) : name_(name) { setenv(name, value.c_str(), 1); }
-    ~Variable() { unsetenv(name_); }
-    Variable(const Variable&) = delete;
-    Variable& operator=(const Variable&) = delete;
-
-private:
-    const char* name_;
-};
-
-// Hears as systemd does: datagrams at a Unix socket.
-class Manager {
-public:
-    Manager() : fd_(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        path_.copy(address.sun_path, path_.size());
-        REQUIRE(bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-    }
-    ~Manager() { std::filesystem::remove(path_); }
-    Manager(const Manager&) = delete;
-    Manager& operator=(const Manager&) = delete;
-
-    // Empty: nothing was said.
-    std::string heard() const {
-        std::array<char, 4096> buffer{};
-        const ssize_t got = recv(fd_.get(), buffer.data(), buffer.size(), 0);
-        return got > 0 ? std::string(buffer.data(), static_cast<size_t>(got)) : "";
-    }
-
-private:
-    const std::string path_ = std::filesystem::temp_directory_path() / ("notify-" + std::to_string(getpid()));
-    const Variable variable_{"NOTIFY_SOCKET", path_};
-    Fd fd_;
-};
-
-}  // namespace
+using tests::Manager;
+using tests::Variable;
 
 TEST_CASE("service: each message in the words of systemd") {
     const Manager manager;
@@ -65,6 +20,9 @@ TEST_CASE("service: each message in the words of systemd") {
     CHECK(manager.heard() == "READY=1\nSTATUS=tracing with 16 hooks");
     service::tell_alive();
     CHECK(manager.heard() == "WATCHDOG=1");
+    service::tell_busy();
+    CHECK(manager.heard() == "EXTEND_TIMEOUT_USEC=600000000");
+    CHECK(service::has_manager());
     service::tell_reloading();
     const std::string reloading = manager.heard(), before = "RELOADING=1\nMONOTONIC_USEC=";
     REQUIRE(reloading.starts_with(before));
@@ -83,6 +41,7 @@ TEST_CASE("service: a status of several lines is no other message") {
 TEST_CASE("service: without a manager nothing is said and nothing fails") {
     service::tell_ready("");
     service::tell_alive();
+    CHECK_FALSE(service::has_manager());
     CHECK(service::watchdog() == std::nullopt);
 }
 

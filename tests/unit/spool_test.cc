@@ -16,6 +16,7 @@
 #include <set>
 #include <thread>
 
+#include "tests/unit/service_manager.h"
 #include "tests/unit/spool_files.h"
 
 using namespace tcptrail;
@@ -325,6 +326,20 @@ TEST_CASE("a file that is no spool is set aside, and a new one begun") {
     if (fs::exists(folder.path() + "/elsewhere"))
         CHECK(read_file(folder.path() + "/elsewhere") == "precious");
     CHECK(open_spool(options_in(folder.path())).spool->stats().files_set_aside == 0);
+}
+
+TEST_CASE("the service manager waits while what is whole is copied") {
+    TemporaryFolder folder;
+    {
+        Open open = open_spool(options_in(folder.path()));
+        REQUIRE(open.spool->append(messages(0, 100), {}));
+    }
+    sql(folder.file(), "UPDATE total SET checksum = checksum + 1");
+    const tests::Manager manager;
+    Open open = open_spool(options_in(folder.path()));
+    CHECK(open.spool->stats().files_set_aside == 1);
+    CHECK(manager.heard().starts_with("EXTEND_TIMEOUT_USEC="));
+    CHECK(drain(open).size() == 100);
 }
 
 TEST_CASE("a log of garbage, or one of another database, is passed over") {
