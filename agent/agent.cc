@@ -273,9 +273,9 @@ bool Agent::keep(const Checkpoint& checkpoint) {
         log_error(spool_errors_, events::spool_failed,
                   result.error().message + "; check the disk, and see tcptrail spool verify",
                   {{"directory", config_.spool.directory}});
-    // What Kafka may have must never be told anew under the same numbers, between others: the ring gives it
-    // up.
-    return spool_->settled() || spool_->delivers_from_memory();
+    // What Kafka or the file may have must never be told anew under the same numbers, between others: the
+    // ring gives it up.
+    return spool_->settled() || spool_->is_ahead_of_mark();
 }
 
 void Agent::heartbeat() {

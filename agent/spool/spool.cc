@@ -419,6 +419,7 @@ void Spool::settle(const Ledger& ledger) {
     damaged_ids_.clear();
     set_aside_.clear();
     shared_->commits.add();
+    file_is_ahead_ = mark_waits_ && !ledger.mark_written && (file_is_ahead_ || has_live || has_backlog);
     if (ledger.mark_written) {
         marks_to_sync_.emplace_back(shared_->commits.get(), mark_);
         mark_waits_ = false;

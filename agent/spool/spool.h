@@ -71,8 +71,9 @@ public:
     // Nothing waits in memory: all that was appended, and its mark, is committed; with Sync::full, and
     // durable.
     bool settled() const;
-    // What was appended may reach Kafka before it is in the file. Capture thread.
-    bool delivers_from_memory() const { return shared_->memory.is_open(); }
+    // Of what was appended Kafka or the file may have more than the file's mark stands for: told anew after a
+    // crash, it would be there twice, and not as the same. Capture thread.
+    bool is_ahead_of_mark() const { return shared_->memory.is_open() || file_is_ahead_; }
     // Nothing is to be written, deleted or evicted. Capture thread.
     bool idle();
 
@@ -160,6 +161,7 @@ private:
     std::string mark_;  // the newest
     std::string committed_mark_;
     bool mark_waits_ = false;                                     // mark_ is to be written
+    bool file_is_ahead_ = false;                                  // it got messages without their mark
     std::deque<std::pair<uint64_t, std::string>> marks_to_sync_;  // by commit; with Sync::full
     std::deque<std::string> set_aside_;                           // payloads, not committed yet
     uint64_t next_expiry_ns_ = 0;                                 // CLOCK_MONOTONIC

@@ -190,6 +190,35 @@ TEST_CASE("a disk that is full at the start gives what it holds once there is ro
     CHECK(balanced(stats));
 }
 
+TEST_CASE("the file is ahead of its mark as long as it was written without one") {
+    TemporaryFolder folder;
+    Open open = open_spool(options_in(folder.path()));
+    REQUIRE(open.spool->append(messages(0, 1), "first"));
+    CHECK_FALSE(open.spool->is_ahead_of_mark());
+    REQUIRE(next_numbers(*open.reader) == std::vector<int>{0});
+    std::vector<uint64_t> ids;
+    {
+        const FullDisk full(fs::file_size(folder.file() + "-wal"));
+        REQUIRE_FALSE(open.spool->append(messages(1, 1, 10'000), "second"));
+        // The reader takes it from memory.
+        CHECK(open.spool->is_ahead_of_mark());
+        REQUIRE(next_numbers(*open.reader, &ids) == std::vector<int>{1});
+    }
+    REQUIRE(becomes_true(*open.spool, [&] { return open.spool->stats().problem.empty(); }));
+    REQUIRE(open.spool->append(messages(2, 1), "third"));
+    REQUIRE(open.spool->stats().memory_bytes > 0);
+    CHECK(open.spool->committed_mark() == "first");
+    CHECK(open.spool->is_ahead_of_mark());
+    open.reader->release(ids[0]);
+    // The mark is still the old one, and 2 is in the file.
+    CHECK(open.spool->committed_mark() == "first");
+    CHECK(open.spool->is_ahead_of_mark());
+    REQUIRE(open.spool->maintain());
+    CHECK(open.spool->committed_mark() == "third");
+    CHECK_FALSE(open.spool->is_ahead_of_mark());
+    CHECK(open.spool->settled());
+}
+
 TEST_CASE("a folder that is deleted is made again, with what was in the file") {
     TemporaryFolder folder;
     const std::string place = folder.path() + "/spool";
