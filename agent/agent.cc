@@ -135,13 +135,12 @@ Result<> Agent::start() {
                           ? ", which goes on after event " + std::to_string(pipeline_->last_sequence())
                           : ""),
                  {{"brokers", config_.kafka.brokers}, {"run_id", pipeline_->host().run_id}});
-        if (const uint64_t lost = pipeline_->lost_with_memory())
-            log_error(
-                {"encode", events::events_lost},
-                std::to_string(lost) +
-                    " events of this run lost (killed): they waited in memory for the disk when an agent "
-                    "was killed: mend the disk (spool.directory), and stop agents by SIGTERM",
-                {{"reason", "killed"}, {"count", lost}});
+        if (const uint64_t lost = pipeline_->lost_with_predecessor())
+            log_error({"encode", events::events_lost},
+                      std::to_string(lost) +
+                          " events of this run lost (killed), or fewer: they were in memory, as the disk did "
+                          "not take them, when the agent before was killed; mend the disk (spool.directory)",
+                      {{"reason", "killed"}, {"count", lost}});
         report(v1::REPORT_REASON_START);
         return {};
     }
@@ -166,9 +165,14 @@ Pipeline::Sink Agent::sink() {
     }
     sink.message = [this](const Message& message) { outbox_.add(message); };
     sink.is_lasting = true;
-    const std::string& mark = spool_->committed_mark();
-    sink.last = Checkpoint::parse(std::as_bytes(std::span(mark)));
+    sink.kept = [this] { return Pipeline::Sink::Kept{spool_->outlives(), committed()}; };
+    sink.last = committed();
     return sink;
+}
+
+std::optional<Checkpoint> Agent::committed() const {
+    const std::string& mark = spool_->committed_mark();
+    return Checkpoint::parse(std::as_bytes(std::span(mark)));
 }
 
 Result<> Agent::open_spool() {

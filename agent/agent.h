@@ -57,6 +57,7 @@ private:
     void progress();
     Pipeline::Sink sink();
     bool keep(const Checkpoint& checkpoint);
+    std::optional<Checkpoint> committed() const;
     void heartbeat();
     void report(v1::ReportReason reason);
     v1::AgentReport account(v1::ReportReason reason);

@@ -71,6 +71,9 @@ public:
     // Nothing waits in memory: all that was appended, and its mark, is committed; with Sync::full, and
     // durable.
     bool settled() const;
+    // Nothing of what was appended is in memory only, nor are accounts of what was lost: the end of the
+    // process takes nothing. Capture thread.
+    bool outlives() const { return shared_->memory.sums().held_events == 0 && dropped_ == 0; }
     // Of what was appended Kafka or the file may have more than the file's mark stands for: told anew after a
     // crash, it would be there twice, and not as the same. Capture thread.
     bool is_ahead_of_mark() const { return shared_->memory.is_open() || file_is_ahead_; }

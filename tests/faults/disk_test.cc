@@ -91,8 +91,8 @@ void require_one_event_by_number(const Setting& setting, const Process& agent, c
                 if (loss.at("reason") == "killed") killed = std::max(killed, number(loss, "count"));
     const uint64_t missing = last_sequence - told.size();
     INFO(consumed.errors << agent.errors());
-    std::printf("%s: delivered %zu, missing %lu, counted as killed %lu, duplicated %lu\n", name,
-                told.size(), missing, killed, verdict.duplicates);
+    std::printf("%s: delivered %zu, missing %lu, counted as killed %lu, duplicated %lu\n", name, told.size(),
+                missing, killed, verdict.duplicates);
     CHECK(killed > 0);
     CHECK(missing <= killed);
 }
@@ -215,6 +215,41 @@ TEST_CASE("fault 44, 56: killed when the disk is well again and Kafka has not an
     require_stops(agent);
     CHECK(detach(bpffs).status == 0);
     require_one_event_by_number(setting, agent, "fault 44, 56");
+}
+
+TEST_CASE("fault 46, 56: killed again and again on a disk that never took anything", "[faults][root]") {
+    const Setting setting;
+    const SmallDisk disk(setting.folder(), 20);
+    const BpfFs bpffs(setting.folder());
+    disk.make_read_only();
+    const std::vector<std::string> settings = {bpffs.setting(),
+                                               "spool.directory=" + (disk.path() / "spool").string()};
+    uint64_t counted = 0;
+    for (int round = 0; round < 4; ++round) {
+        enter_private_network();
+        Process agent(setting.agent(nobody_answers, settings));
+        REQUIRE(is_tracing(agent));
+        Finished status;
+        REQUIRE(eventually(seconds(10), [&] { return !(status = setting.status("json")).output.empty(); }));
+        const auto report = nlohmann::json::parse(status.output);
+        INFO(report.dump() << agent.errors());
+        check_stages(report);
+        const auto& stages = report.at("stages");
+        const auto encode = std::ranges::find(stages, "encode", [](const auto& s) { return s.at("name"); });
+        REQUIRE(encode != stages.end());
+        uint64_t killed = 0;
+        for (const auto& loss : encode->value("lost", nlohmann::json::array()))
+            killed += number(loss, "count");
+        // All that the agents before gave up in the ring, and nothing of it twice: the one before was killed
+        // when all of it was in memory, and this one has told of its start since.
+        CHECK(killed >= counted);
+        CHECK(killed <= number(*encode, "in"));
+        counted = killed + 1000;
+        (void)run(generator(500, 1000));
+        std::this_thread::sleep_for(seconds(2));
+        agent.signal(SIGKILL);
+    }
+    CHECK(detach(bpffs).status == 0);
 }
 
 TEST_CASE("fault 45, 56: killed while events are delivered from memory", "[.long][root]") {
