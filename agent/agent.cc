@@ -42,12 +42,18 @@ std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reaso
     return std::to_string(sum) + " lost" + (text.empty() ? "" : " (" + text + ")");
 }
 
+std::optional<Checkpoint> parse(const std::string& mark) {
+    return Checkpoint::parse(std::as_bytes(std::span(mark)));
+}
+
 }  // namespace
 
-Agent::Agent(const Config& config, encode::TextFormat format, serve::ConnectionMetrics& metrics)
+Agent::Agent(const Config& config, encode::TextFormat format, serve::ConnectionMetrics& metrics,
+             spool::Leftover& leftover)
     : config_(config),
       serving_(config.serve, metrics, [this] { return account(v1::REPORT_REASON_ASKED); }),
       writer_(format, stdout),
+      leftover_(leftover),
       kafka_changes_(error_interval_ns),
       spool_changes_(error_interval_ns),
       spool_errors_(error_interval_ns),
@@ -61,7 +67,12 @@ Result<std::optional<Config>> Agent::run(const Load& load) {
     auto loop = EventLoop::create();
     if (!loop) return std::unexpected(std::move(loop.error()));
     loop_ = &*loop;
-    if (auto ran = run_loop(*loop, load); !ran) return std::unexpected(std::move(ran.error()));
+    if (auto ran = run_loop(*loop, load); !ran) {
+        // What it has taken over is for the agent that follows in its place.
+        transmitter_.reset();
+        if (spool_ && !has_started_) leftover_ = spool_->finish();
+        return std::unexpected(std::move(ran.error()));
+    }
     return std::move(next_);
 }
 
@@ -165,20 +176,18 @@ Pipeline::Sink Agent::sink() {
     }
     sink.message = [this](const Message& message) { outbox_.add(message); };
     sink.is_lasting = true;
-    sink.kept = [this] { return Pipeline::Sink::Kept{spool_->outlives(), committed()}; };
-    sink.last = committed();
+    sink.kept = [this] { return Pipeline::Sink::Kept{spool_->outlives(), parse(spool_->committed_mark())}; };
+    sink.has_leftover = has_leftover_;
+    sink.last = has_leftover_ ? parse(spool_->newest_mark()) : parse(spool_->committed_mark());
     return sink;
-}
-
-std::optional<Checkpoint> Agent::committed() const {
-    const std::string& mark = spool_->committed_mark();
-    return Checkpoint::parse(std::as_bytes(std::span(mark)));
 }
 
 Result<> Agent::open_spool() {
     auto spool = spool::Spool::open(config_.spool);
     if (!spool) return std::unexpected(std::move(spool.error()));
     spool_ = std::move(*spool);
+    has_leftover_ = !leftover_.empty();
+    if (has_leftover_) spool_->take_over(std::exchange(leftover_, {}));
     const auto stats = spool_->stats();
     if (stats.files_set_aside)
         log_error(
@@ -385,6 +394,29 @@ void Agent::settle() {
     }
 }
 
+// What was appended gets into the file now, or is left to the next agent in this process. Returns how many
+// are lost as there is none: the report of the stop, which Kafka may have, still tells them as held.
+uint64_t Agent::finish_spool() {
+    spool::Leftover left = spool_->finish();
+    if (left.empty()) return 0;
+    if (next_ && !next_->kafka.brokers.empty()) {
+        leftover_ = std::move(left);
+        return 0;
+    }
+    // The file does not know what was dropped, so that no later account of the spool has it.
+    const uint64_t lost = left.events();
+    if (lost + left.dropped == 0 || !pipeline_->give_up(lost + left.dropped)) return 0;
+    if (lost > 0)
+        log_error(
+            {"encode", events::events_lost},
+            std::to_string(lost) +
+                " events and reports lost (killed): they were in memory, as the disk did not take them, "
+                "and Kafka had not acknowledged them when the agent ended; mend the disk "
+                "(spool.directory), and see that Kafka can be reached before you stop an agent then",
+            {{"reason", "killed"}, {"count", lost}});
+    return lost;
+}
+
 void Agent::stop() {
     // Both look for ends that were missed.
     if (auto looked = spool_ ? audit_->look() : pipeline_->sweep(); !looked)
@@ -395,17 +427,19 @@ void Agent::stop() {
         settle();
         transmitter_->stop(next_ ? reload_deadline : shutdown_deadline);
         settle();
+        const uint64_t lost = finish_spool();
         const auto stats = spool_->stats();
         log_info(events::spool_closed,
                  "spool: since it was made " + std::to_string(stats.in) +
                      " events and reports = " + std::to_string(stats.released) + " acknowledged by Kafka + " +
-                     std::to_string(stats.held) + " kept for the next start + " +
+                     std::to_string(stats.held - lost) + " kept for the next start + " +
                      losses({{"too_large", stats.too_large},
                              {"evicted", stats.evicted},
                              {"expired", stats.expired},
                              {"damaged", stats.damaged},
-                             {"memory_full", stats.memory_full}}),
-                 {{"held", stats.held}, {"released", stats.released}});
+                             {"memory_full", stats.memory_full},
+                             {"killed", lost}}),
+                 {{"held", stats.held - lost}, {"released", stats.released}});
     } else if (!output_closed_) {
         (void)writer_.flush();  // nobody is left to tell
     }

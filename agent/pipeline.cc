@@ -79,10 +79,15 @@ void Pipeline::go_on_from_predecessor() {
         };
         const auto note = of_its_run(Checkpoint::parse(before->note));
         const auto mark = of_its_run(sink_.last);
+        // With a leftover the mark has all that the note has, and nothing is counted.
         if (const auto last = Checkpoint::after(note, mark)) {
             base_ = *last;
             const uint64_t known =
                 std::max(note ? note->lost_with_memory : 0, mark ? mark->lost_with_memory : 0);
+            if (sink_.has_leftover) {
+                base_.kept = note ? note->kept : 0;
+                base_.marked = note ? note->marked : 0;
+            }
             lost_with_predecessor_ = base_.lost_with_memory - std::min(known, base_.lost_with_memory);
             ++base_.starts;
             host_.run_id = base_.run();
@@ -123,6 +128,13 @@ void Pipeline::keep() {
     is_kept_ = sink_.keep(checkpoint);
     if (is_kept_ || capture_->is_short_of_room())
         capture_->release(checkpoint.place, checkpoint.overflow, note().as_bytes());
+}
+
+bool Pipeline::give_up(uint64_t messages) {
+    if (!is_kept_ && capture_->is_pinned()) return false;
+    base_.lost_with_memory += messages;
+    capture_->release(capture_->place(), capture_->overflow_position(), note().as_bytes());
+    return true;
 }
 
 void Pipeline::process(const tcptrail_record& record) {

@@ -58,6 +58,9 @@ public:
         };
         std::function<Kept()> kept;
         std::optional<Checkpoint> last;  // that it has kept, in this or an earlier process
+        // It has in memory what an agent before in this process left, up to `last`: nothing was lost with
+        // that.
+        bool has_leftover = false;
     };
 
     static Result<std::unique_ptr<Pipeline>> start(const Config& config, Sink sink);
@@ -69,6 +72,9 @@ public:
     uint32_t starts() const { return base_.starts; }
     // Asks the sink again to keep what it got.
     void keep();
+    // The sink ends, and so many messages that it had in memory are lost with it: they are counted. False:
+    // nothing is lost, as the ring still has their records for the agent after this one. After stop().
+    bool give_up(uint64_t messages);
 
     // Takes what is in the ring through all stages, but for no longer than `longest` and what some records
     // more take: signals, timers and whoever asks wait for it. Whether that was all; if not it is to be

@@ -22,8 +22,9 @@ Examples:
   tcptrail run --set kafka.brokers=broker-1:9092,broker-2:9092
   TCPTRAIL_KAFKA_BROKERS=broker:9092 tcptrail run
 
-SIGINT or SIGTERM ends it; what Kafka has not acknowledged stays in the spool. SIGHUP takes up the
-configuration as it is then; where that has a mistake the one in force stays, and the log says why.)";
+SIGINT or SIGTERM ends it; what Kafka has not acknowledged stays in the spool, and what the disk does not take
+is lost then, as the log says. SIGHUP takes up the configuration as it is then; where that has a mistake the
+one in force stays, and the log says why.)";
 
 logging::Level level_of(LogLevel level) {
     switch (level) {
@@ -57,12 +58,12 @@ struct Ended {
 };
 
 Ended run_agent(const Config& config, const std::string& file, const Agent::Load& load,
-                serve::ConnectionMetrics& metrics) {
+                serve::ConnectionMetrics& metrics, spool::Leftover& leftover) {
     init_logging(level_of(config.log_level), format_of(config.log_format));
     for (const std::string& warning : config_warnings(config, file))
         log_warning(events::configuration_doubtful, warning);
     metrics.reconfigure(config.serve.metrics);
-    Agent agent(config, text_format(config.output_format), metrics);
+    Agent agent(config, text_format(config.output_format), metrics, leftover);
     auto result = agent.run(load);
     return {std::move(result), agent.has_started()};
 }
@@ -73,10 +74,11 @@ Result<ExitCode> run(const ConfigOptions& options) {
     auto config = load_config(options);
     if (!config) return std::unexpected(std::move(config.error()));
     serve::ConnectionMetrics metrics(config->serve.metrics);
+    spool::Leftover leftover;      // that no disk takes
     std::optional<Config> before;  // to go back to
     for (;;) {
-        Ended ended =
-            run_agent(*config, config_sources(options).file, [&] { return load_config(options); }, metrics);
+        Ended ended = run_agent(
+            *config, config_sources(options).file, [&] { return load_config(options); }, metrics, leftover);
         if (!ended.result) {
             if (ended.had_started || !before) return std::unexpected(std::move(ended.result.error()));
             log_error(events::reload_reverted,

@@ -217,6 +217,58 @@ TEST_CASE("fault 44, 56: killed when the disk is well again and Kafka has not an
     require_one_event_by_number(setting, agent, "fault 44, 56");
 }
 
+TEST_CASE("fault 42, 44: ended when neither the disk nor Kafka takes anything", "[faults][root]") {
+    Broker& broker = Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const SmallDisk disk(setting.folder(), 20);
+    const BpfFs bpffs(setting.folder());
+    const std::vector<std::string> command = agent_on(setting, disk, {bpffs.setting()});
+    std::vector<Truth> truths;
+    bool reloads = false;
+    SECTION("by SIGTERM: what was in memory is lost, and counted to the last one") {}
+    SECTION("by SIGHUP: the next agent has it") {
+        reloads = true;
+    }
+    {
+        Process agent(command);
+        REQUIRE(is_tracing(agent));
+        truths.push_back(tests::truth_of(run(generator(500, 500))));
+        require_delivered(setting, 1000);
+        broker.freeze();
+        disk.fill();
+        truths.push_back(tests::truth_of(run(generator(2000, 2000))));
+        REQUIRE(says(agent, in_memory));
+        if (reloads) {
+            agent.signal(SIGHUP);
+            REQUIRE(says(agent, "which goes on after event"));
+            broker.thaw();
+            require_delivered(setting, 5000);
+            disk.free();
+            REQUIRE(says(agent, on_disk_again));
+        }
+        agent.signal(SIGTERM);
+        REQUIRE(agent.wait(seconds(30)) == 0);
+        INFO(agent.errors());
+        CHECK((agent.errors().find("lost (killed): they were in memory") != std::string::npos) == !reloads);
+    }
+    broker.thaw();
+    disk.free();
+    {
+        Process agent(command);
+        REQUIRE(is_tracing(agent));
+        truths.push_back(tests::truth_of(run(generator(500, 500))));
+        require_delivered(setting, reloads ? 6000 : 2000);
+        require_stops(agent);
+        INFO(agent.errors());
+        CHECK(agent.errors().find("lost (killed)") == std::string::npos);  // told already
+    }
+    CHECK(detach(bpffs).status == 0);
+    const Outcome outcome = require_audit(setting, truths);
+    CHECK((outcome.lost > 0) == !reloads);
+    if (!reloads) CHECK(outcome.lost == outcome.reasons.at("killed"));
+}
+
 TEST_CASE("fault 46, 56: killed again and again on a disk that never took anything", "[faults][root]") {
     const Setting setting;
     const SmallDisk disk(setting.folder(), 20);
