@@ -74,7 +74,7 @@ public:
 
     // Before the first append().
     void take_over(Leftover leftover);
-    // Writes what waits, at once and for the last time, and syncs. Returns what could not be written; stats()
+    // Writes what waits, at once and for the last time. Returns what could not be written; stats()
     // still tells it as held. Nothing may be called afterwards but stats() and what is const. The reader has
     // ended: what it has from memory stays with it.
     Leftover finish();
