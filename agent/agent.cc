@@ -60,14 +60,19 @@ std::string unit_forbids(const std::string& directory) {
         directory, directory);
 }
 
+std::optional<Checkpoint> parse(const std::string& mark) {
+    return Checkpoint::parse(std::as_bytes(std::span(mark)));
+}
+
 }  // namespace
 
 Agent::Agent(const Config& config, encode::TextFormat format, serve::ConnectionMetrics& metrics,
-             Reloads& reloads)
+             Reloads& reloads, spool::Leftover& leftover)
     : config_(config),
       reloads_(reloads),
       serving_(config.serve, metrics, [this] { return account(v1::REPORT_REASON_ASKED); }),
       writer_(format, stdout),
+      leftover_(leftover),
       kafka_changes_(error_interval_ns),
       spool_changes_(error_interval_ns),
       spool_errors_(error_interval_ns),
@@ -81,7 +86,12 @@ Result<std::optional<Config>> Agent::run(const Load& load) {
     auto loop = EventLoop::create();
     if (!loop) return std::unexpected(std::move(loop.error()));
     loop_ = &*loop;
-    if (auto ran = run_loop(*loop, load); !ran) return std::unexpected(std::move(ran.error()));
+    if (auto ran = run_loop(*loop, load); !ran) {
+        // What it has taken over is for the agent that follows in its place.
+        transmitter_.reset();
+        if (spool_ && !has_started_) leftover_ = spool_->finish();
+        return std::unexpected(std::move(ran.error()));
+    }
     return std::move(next_);
 }
 
@@ -156,13 +166,12 @@ Result<> Agent::start() {
                           ? ", which goes on after event " + std::to_string(pipeline_->last_sequence())
                           : ""),
                  {{"brokers", config_.kafka.brokers}, {"run_id", pipeline_->host().run_id}});
-        if (const uint64_t lost = pipeline_->lost_with_memory())
-            log_error(
-                {"encode", events::events_lost},
-                std::to_string(lost) +
-                    " events of this run lost (killed): they waited in memory for the disk when an agent "
-                    "was killed: mend the disk (spool.directory), and stop agents by SIGTERM",
-                {{"reason", "killed"}, {"count", lost}});
+        if (const uint64_t lost = pipeline_->lost_with_predecessor())
+            log_error({"encode", events::events_lost},
+                      std::to_string(lost) +
+                          " events of this run lost (killed), or fewer: they were in memory, as the disk did "
+                          "not take them, when the agent before was killed; mend the disk (spool.directory)",
+                      {{"reason", "killed"}, {"count", lost}});
         report(v1::REPORT_REASON_START);
         return {};
     }
@@ -187,8 +196,9 @@ Pipeline::Sink Agent::sink() {
     }
     sink.message = [this](const Message& message) { outbox_.add(message); };
     sink.is_lasting = true;
-    const std::string& mark = spool_->committed_mark();
-    sink.last = Checkpoint::parse(std::as_bytes(std::span(mark)));
+    sink.kept = [this] { return Pipeline::Sink::Kept{spool_->outlives(), parse(spool_->committed_mark())}; };
+    sink.has_leftover = has_leftover_;
+    sink.last = has_leftover_ ? parse(spool_->newest_mark()) : parse(spool_->committed_mark());
     return sink;
 }
 
@@ -196,6 +206,8 @@ Result<> Agent::open_spool() {
     auto spool = spool::Spool::open(config_.spool);
     if (!spool) return std::unexpected(std::move(spool.error()));
     spool_ = std::move(*spool);
+    has_leftover_ = !leftover_.empty();
+    if (has_leftover_) spool_->take_over(std::exchange(leftover_, {}));
     const auto stats = spool_->stats();
     if (stats.files_set_aside)
         log_error(
@@ -294,9 +306,9 @@ bool Agent::keep(const Checkpoint& checkpoint) {
         log_error(spool_errors_, events::spool_failed,
                   result.error().message + "; check the disk, and see tcptrail spool verify",
                   {{"directory", config_.spool.directory}});
-    // What Kafka may have must never be told anew under the same numbers, between others: the ring gives it
-    // up.
-    return spool_->settled() || spool_->delivers_from_memory();
+    // What Kafka or the file may have must never be told anew under the same numbers, between others: the
+    // ring gives it up.
+    return spool_->settled() || spool_->is_ahead_of_mark();
 }
 
 void Agent::heartbeat() {
@@ -409,6 +421,29 @@ void Agent::settle() {
     }
 }
 
+// What was appended gets into the file now, or is left to the next agent in this process. Returns how many
+// are lost as there is none: the report of the stop, which Kafka may have, still tells them as held.
+uint64_t Agent::finish_spool() {
+    spool::Leftover left = spool_->finish();
+    if (left.empty()) return 0;
+    if (next_ && !next_->kafka.brokers.empty()) {
+        leftover_ = std::move(left);
+        return 0;
+    }
+    // The file does not know what was dropped, so that no later account of the spool has it.
+    const uint64_t lost = left.events();
+    if (lost + left.dropped == 0 || !pipeline_->give_up(lost + left.dropped)) return 0;
+    if (lost > 0)
+        log_error(
+            {"encode", events::events_lost},
+            std::to_string(lost) +
+                " events and reports lost (killed): they were in memory, as the disk did not take them, "
+                "and Kafka had not acknowledged them when the agent ended; mend the disk "
+                "(spool.directory), and see that Kafka can be reached before you stop an agent then",
+            {{"reason", "killed"}, {"count", lost}});
+    return lost;
+}
+
 void Agent::stop() {
     // Both look for ends that were missed.
     if (auto looked = spool_ ? audit_->look() : pipeline_->sweep(); !looked)
@@ -419,17 +454,19 @@ void Agent::stop() {
         settle();
         transmitter_->stop(next_ ? reload_deadline : shutdown_deadline);
         settle();
+        const uint64_t lost = finish_spool();
         const auto stats = spool_->stats();
         log_info(events::spool_closed,
                  "spool: since it was made " + std::to_string(stats.in) +
                      " events and reports = " + std::to_string(stats.released) + " acknowledged by Kafka + " +
-                     std::to_string(stats.held) + " kept for the next start + " +
+                     std::to_string(stats.held - lost) + " kept for the next start + " +
                      losses({{"too_large", stats.too_large},
                              {"evicted", stats.evicted},
                              {"expired", stats.expired},
                              {"damaged", stats.damaged},
-                             {"memory_full", stats.memory_full}}),
-                 {{"held", stats.held}, {"released", stats.released}});
+                             {"memory_full", stats.memory_full},
+                             {"killed", lost}}),
+                 {{"held", stats.held - lost}, {"released", stats.released}});
     } else if (!output_closed_) {
         (void)writer_.flush();  // nobody is left to tell
     }

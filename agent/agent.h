@@ -37,16 +37,18 @@ struct Reloads {
 class Agent {
 public:
     // `format` is for standard output, where events go without kafka.brokers. `metrics` and `reloads`, which
-    // are borrowed, go on from agent to agent.
+    // are borrowed, go on from agent to agent, and so does `leftover`: what the one before could not store on
+    // the disk.
     Agent(const Config& config, encode::TextFormat format, serve::ConnectionMetrics& metrics,
-          Reloads& reloads);
+          Reloads& reloads, spool::Leftover& leftover);
 
     // Reads the configuration anew.
     using Load = std::function<Result<Config>()>;
 
     // Until SIGINT or SIGTERM, or until `load` has a configuration after a SIGHUP: that is returned, for
     // another agent. Where it has none this one goes on, and says why. What Kafka has not acknowledged at the
-    // end stays in the spool.
+    // end stays in the spool's file; what the disk does not take is left to the agent that the configuration
+    // is for, and lost where none follows: then it is counted, and logged.
     Result<std::optional<Config>> run(const Load& load);
     // Whether run() got so far that events were taken.
     bool has_started() const { return has_started_; }
@@ -74,6 +76,7 @@ private:
     void watch_spool();
     void settle();
     void stop();
+    uint64_t finish_spool();
 
     const Config& config_;
     Reloads& reloads_;
@@ -92,7 +95,9 @@ private:
     std::unique_ptr<Pipeline> pipeline_;
     std::unique_ptr<Audit> audit_;
     std::unique_ptr<Reporter> reporter_;
-    Outbox outbox_;  // of this drain, not in the spool yet
+    spool::Leftover& leftover_;
+    bool has_leftover_ = false;  // of the agent before, in spool_
+    Outbox outbox_;              // of this drain, not in the spool yet
 
     std::string kafka_problem_;    // as it was logged last
     uint64_t kafka_renewals_ = 0;  // the same

@@ -69,20 +69,26 @@ Result<std::unique_ptr<Pipeline>> Pipeline::start(const Config& config, Sink sin
 }
 
 // The one that is further counts: the sink's, which has the events; or the kernel's, where records had to be
-// given up before the sink had them for good. What was in memory then is lost with the process, and counted.
+// given up before the sink had them for good. What was in memory then is lost with the process, and counted
+// (Checkpoint::after).
 void Pipeline::go_on_from_predecessor() {
     base_.set_run(host_.run_id);
     if (const auto& before = capture_->predecessor()) {
-        std::optional<Checkpoint> last = Checkpoint::parse(before->note);
-        if (last && last->run() != before->run_id) last.reset();
-        if (sink_.last && sink_.last->run() == before->run_id) {
-            if (!last || last->is_behind(*sink_.last))
-                last = sink_.last;
-            else
-                last->lost_with_memory += last->messages() - sink_.last->messages();
-        }
-        if (last) {
+        const auto of_its_run = [&](std::optional<Checkpoint> checkpoint) {
+            return checkpoint && checkpoint->run() == before->run_id ? checkpoint : std::nullopt;
+        };
+        const auto note = of_its_run(Checkpoint::parse(before->note));
+        const auto mark = of_its_run(sink_.last);
+        // With a leftover the mark has all that the note has, and nothing is counted.
+        if (const auto last = Checkpoint::after(note, mark)) {
             base_ = *last;
+            const uint64_t known =
+                std::max(note ? note->lost_with_memory : 0, mark ? mark->lost_with_memory : 0);
+            if (sink_.has_leftover) {
+                base_.kept = note ? note->kept : 0;
+                base_.marked = note ? note->marked : 0;
+            }
+            lost_with_predecessor_ = base_.lost_with_memory - std::min(known, base_.lost_with_memory);
             ++base_.starts;
             host_.run_id = base_.run();
             progress_told_ = base_.progress;
@@ -98,14 +104,37 @@ Checkpoint Pipeline::checkpoint() const {
     checkpoint.overflow = capture_->overflow_position();
     checkpoint.sequence = encoder_.last_sequence();
     checkpoint.progress = progress_told_;
+    checkpoint.kept = checkpoint.marked = checkpoint.messages();
     return checkpoint;
+}
+
+// The checkpoint for the kernel, with what the sink has of it by now.
+Checkpoint Pipeline::note() {
+    Checkpoint note = checkpoint();
+    if (!sink_.kept) return note;
+    const Sink::Kept kept = sink_.kept();
+    if (kept.mark && kept.mark->run() == base_.run()) {
+        base_.marked = kept.mark->messages();
+        base_.kept = std::max(base_.kept, base_.marked);
+    }
+    if (kept.all) base_.kept = note.messages();
+    note.kept = base_.kept;
+    note.marked = base_.marked;
+    return note;
 }
 
 void Pipeline::keep() {
     const Checkpoint checkpoint = this->checkpoint();
     is_kept_ = sink_.keep(checkpoint);
     if (is_kept_ || capture_->is_short_of_room())
-        capture_->release(checkpoint.place, checkpoint.overflow, checkpoint.as_bytes());
+        capture_->release(checkpoint.place, checkpoint.overflow, note().as_bytes());
+}
+
+bool Pipeline::give_up(uint64_t messages) {
+    if (!is_kept_ && capture_->is_pinned()) return false;
+    base_.lost_with_memory += messages;
+    capture_->release(capture_->place(), capture_->overflow_position(), note().as_bytes());
+    return true;
 }
 
 void Pipeline::process(const tcptrail_record& record) {

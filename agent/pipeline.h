@@ -51,17 +51,30 @@ public:
         std::function<bool(const Checkpoint&)> keep;
         // What it keeps is there for the agent after this one: then tracing outlives us too (capture.pin).
         bool is_lasting = false;
+        // Asked after keep(), where it is lasting: what of all that it got outlives this process by now.
+        struct Kept {
+            bool all = false;
+            std::optional<Checkpoint> mark;  // the last that was committed, of any run
+        };
+        std::function<Kept()> kept;
         std::optional<Checkpoint> last;  // that it has kept, in this or an earlier process
+        // It has in memory what an agent before in this process left, up to `last`: nothing was lost with
+        // that.
+        bool has_leftover = false;
     };
 
     static Result<std::unique_ptr<Pipeline>> start(const Config& config, Sink sink);
 
-    // How many messages of this run waited in memory for the disk when the agent before was killed.
-    uint64_t lost_with_memory() const { return base_.lost_with_memory; }
+    // How many messages of this run waited in memory for the disk when the agent before was killed: an upper
+    // bound. What was found before is not in it.
+    uint64_t lost_with_predecessor() const { return lost_with_predecessor_; }
     // Of agents in this run.
     uint32_t starts() const { return base_.starts; }
     // Asks the sink again to keep what it got.
     void keep();
+    // The sink ends, and so many messages that it had in memory are lost with it: they are counted. False:
+    // nothing is lost, as the ring still has their records for the agent after this one. After stop().
+    bool give_up(uint64_t messages);
 
     // Takes what is in the ring through all stages, but for no longer than `longest` and what some records
     // more take: signals, timers and whoever asks wait for it. Whether that was all; if not it is to be
@@ -98,6 +111,7 @@ private:
     Pipeline(const Config& config, Sink sink);
     void process(const tcptrail_record& record);
     void go_on_from_predecessor();
+    Checkpoint note();
 
     Sink sink_;
     connections::Options options_;
@@ -111,7 +125,8 @@ private:
     std::unique_ptr<capture::Capture> capture_;
     uint64_t boot_to_unix_ = 0;  // as of this drain
     Checkpoint base_;            // what does not change with each event
-    bool is_kept_ = true;        // all that the sink got
+    uint64_t lost_with_predecessor_ = 0;
+    bool is_kept_ = true;  // all that the sink got
 };
 
 }  // namespace tcptrail

@@ -23,8 +23,9 @@ Examples:
   tcptrail run --set kafka.brokers=broker-1:9092,broker-2:9092
   TCPTRAIL_KAFKA_BROKERS=broker:9092 tcptrail run
 
-SIGINT or SIGTERM ends it; what Kafka has not acknowledged stays in the spool. SIGHUP takes up the
-configuration as it is then; where that has a mistake the one in force stays, and the log says why.)";
+SIGINT or SIGTERM ends it; what Kafka has not acknowledged stays in the spool, and what the disk does not take
+is lost then, as the log says. SIGHUP takes up the configuration as it is then; where that has a mistake the
+one in force stays, and the log says why.)";
 
 logging::Level level_of(LogLevel level) {
     switch (level) {
@@ -58,12 +59,12 @@ struct Ended {
 };
 
 Ended run_agent(const Config& config, const std::string& file, const Agent::Load& load,
-                serve::ConnectionMetrics& metrics, Reloads& reloads) {
+                serve::ConnectionMetrics& metrics, Reloads& reloads, spool::Leftover& leftover) {
     init_logging(level_of(config.log_level), format_of(config.log_format));
     for (const std::string& warning : config_warnings(config, file))
         log_warning(events::configuration_doubtful, warning);
     metrics.reconfigure(config.serve.metrics);
-    Agent agent(config, text_format(config.output_format), metrics, reloads);
+    Agent agent(config, text_format(config.output_format), metrics, reloads, leftover);
     auto result = agent.run(load);
     return {std::move(result), agent.has_started()};
 }
@@ -75,11 +76,13 @@ Result<ExitCode> run(const ConfigOptions& options) {
     if (!config) return std::unexpected(std::move(config.error()));
     serve::ConnectionMetrics metrics(config->serve.metrics);
     Reloads reloads{.configured_unix_nanos = unix_nanos()};
+    spool::Leftover leftover;      // that no disk takes
     std::optional<Config> before;  // to go back to
     uint64_t before_configured = 0;
     for (;;) {
         Ended ended = run_agent(
-            *config, config_sources(options).file, [&] { return load_config(options); }, metrics, reloads);
+            *config, config_sources(options).file, [&] { return load_config(options); }, metrics, reloads,
+            leftover);
         if (!ended.result) {
             if (ended.had_started || !before) return std::unexpected(std::move(ended.result.error()));
             log_error(events::reload_reverted,

@@ -133,4 +133,23 @@ void MemoryBuffer::give_back() {
     taken_bytes_ = 0;
 }
 
+std::vector<MemoryBatch> MemoryBuffer::take_out() {
+    MutexLock lock(mutex_);
+    std::vector<MemoryBatch> batches;
+    std::erase_if(entries_, [&](Entry& entry) {
+        if (entry.taken_id != 0) return false;
+        sums_.waiting_events -= entry.batch.events;
+        sums_.leave(entry.batch);
+        batches.push_back(std::move(entry.batch));
+        return true;
+    });
+    return batches;
+}
+
+void MemoryBuffer::add_released(uint64_t events, uint64_t too_large) {
+    MutexLock lock(mutex_);
+    sums_.released_events += events;
+    sums_.too_large_events += too_large;
+}
+
 }  // namespace tcptrail::spool

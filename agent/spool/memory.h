@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/base/mutex.h"
 #include "agent/spool/lane.h"
@@ -71,6 +72,11 @@ public:
     void set_aside(uint64_t id);  // one of its messages
     // What was taken and not released waits again.
     void give_back();
+
+    // All that waits, oldest first, and no longer here. What the reader has stays.
+    std::vector<MemoryBatch> take_out();
+    // What another buffer has counted.
+    void add_released(uint64_t events, uint64_t too_large);
 
 private:
     struct Entry {

@@ -127,13 +127,45 @@ Result<std::unique_ptr<Spool>> Spool::open(const Options& options) {
 }
 
 Spool::~Spool() {
+    (void)finish();
+}
+
+uint64_t Leftover::events() const {
+    uint64_t sum = 0;
+    for (const MemoryBatch& batch : batches)
+        sum += batch.events;
+    return sum;
+}
+
+void Spool::take_over(Leftover leftover) {
+    for (MemoryBatch& batch : leftover.batches)
+        shared_->memory.add(std::move(batch));
+    shared_->memory.add_released(leftover.released, leftover.too_large);
+    dropped_ += leftover.dropped;
+    if (!leftover.mark.empty() && leftover.mark != mark_) {
+        mark_ = std::move(leftover.mark);
+        mark_waits_ = true;
+    }
+    publish();
+}
+
+Leftover Spool::finish() {
     checkpointer_.reset();
-    if (!shared_) return;
+    // The mark that waits is of what is left, too: it must not be written without that.
+    if (!shared_ || std::exchange(finished_, true)) return {};
     // What had to wait is written now. The reader may still be in the way for a moment.
     retry_at_ns_ = 0;
     for (uint64_t began = monotonic_nanos();
          flush() && shared_->memory.sums().waiting_events > 0 && monotonic_nanos() - began < longest_turn_ns;)
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const MemoryBuffer::Sums memory = shared_->memory.sums();
+    Leftover left;
+    left.batches = shared_->memory.take_out();
+    left.mark = mark_;
+    left.dropped = std::exchange(dropped_, 0);
+    left.released = memory.released_events - ledger_.released_from_memory;
+    left.too_large = memory.too_large_events - ledger_.too_large_from_memory;
+    return left;
 }
 
 // The folder, and the lock in it. ExitCode::unavailable: this may pass.
@@ -419,6 +451,7 @@ void Spool::settle(const Ledger& ledger) {
     damaged_ids_.clear();
     set_aside_.clear();
     shared_->commits.add();
+    file_is_ahead_ = mark_waits_ && !ledger.mark_written && (file_is_ahead_ || has_live || has_backlog);
     if (ledger.mark_written) {
         marks_to_sync_.emplace_back(shared_->commits.get(), mark_);
         mark_waits_ = false;

@@ -47,6 +47,19 @@ struct SpoolStats {
     bool in_memory = false;        // it takes none: they wait in memory
 };
 
+// What a Spool had in memory only, at its end: for the next one in this process.
+struct Leftover {
+    std::vector<MemoryBatch> batches;
+    std::string mark;  // of all of it; may be empty
+    // Accounts that the file does not have.
+    uint64_t dropped = 0;    // lost: memory_full
+    uint64_t released = 0;   // delivered from memory
+    uint64_t too_large = 0;  // of these
+
+    bool empty() const { return batches.empty() && dropped == 0 && released == 0; }
+    uint64_t events() const;  // in the batches
+};
+
 // The appending side. All of it belongs to the capture thread, but for stats(). No call waits for a
 // lock or for a disk to sync.
 class Spool {
@@ -56,7 +69,15 @@ public:
     // refuses is no error: the spool begins in memory, and SpoolStats::problem tells why. The errors are a
     // lock that another process holds, and a directory that cannot be one.
     static Result<std::unique_ptr<Spool>> open(const Options& options);
+    // As finish(); what is left is gone.
     ~Spool();
+
+    // Before the first append().
+    void take_over(Leftover leftover);
+    // Writes what waits, at once and for the last time. Returns what could not be written; stats()
+    // still tells it as held. Nothing may be called afterwards but stats() and what is const. The reader has
+    // ended: what it has from memory stays with it.
+    Leftover finish();
 
     // Takes all messages. On an error they are kept in memory, up to a bound, from where the reader delivers
     // them; later calls try again, at growing intervals. Nothing else is to be done about it but to tell.
@@ -68,11 +89,17 @@ public:
     // The mark of what is committed in the file; what the file had, after open(); empty: none. With
     // Sync::full it is told only once it is durable: it moves on by append() and maintain().
     const std::string& committed_mark() const { return committed_mark_; }
+    // The mark of all that was appended or taken over.
+    const std::string& newest_mark() const { return mark_; }
     // Nothing waits in memory: all that was appended, and its mark, is committed; with Sync::full, and
     // durable.
     bool settled() const;
-    // What was appended may reach Kafka before it is in the file. Capture thread.
-    bool delivers_from_memory() const { return shared_->memory.is_open(); }
+    // Nothing of what was appended is in memory only, nor are accounts of what was lost: the end of the
+    // process takes nothing. Capture thread.
+    bool outlives() const { return shared_->memory.sums().held_events == 0 && dropped_ == 0; }
+    // Of what was appended Kafka or the file may have more than the file's mark stands for: told anew after a
+    // crash, it would be there twice, and not as the same. Capture thread.
+    bool is_ahead_of_mark() const { return shared_->memory.is_open() || file_is_ahead_; }
     // Nothing is to be written, deleted or evicted. Capture thread.
     bool idle();
 
@@ -145,6 +172,7 @@ private:
     std::shared_ptr<Shared> shared_;
     std::unique_ptr<Checkpointer> checkpointer_;
     bool reader_given_ = false;
+    bool finished_ = false;
 
     Database database_;
     Statements statements_;
@@ -160,6 +188,7 @@ private:
     std::string mark_;  // the newest
     std::string committed_mark_;
     bool mark_waits_ = false;                                     // mark_ is to be written
+    bool file_is_ahead_ = false;                                  // it got messages without their mark
     std::deque<std::pair<uint64_t, std::string>> marks_to_sync_;  // by commit; with Sync::full
     std::deque<std::string> set_aside_;                           // payloads, not committed yet
     uint64_t next_expiry_ns_ = 0;                                 // CLOCK_MONOTONIC

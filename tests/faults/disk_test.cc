@@ -68,6 +68,35 @@ void fill_while_it_writes(std::chrono::seconds full, unsigned connections) {
     CHECK(require_audit(setting, {truth}).lost == 0);
 }
 
+// No number was given to two events, and what Kafka does not have is in the account, which is an upper bound.
+void require_one_event_by_number(const Setting& setting, const Process& agent, const char* name) {
+    const Finished consumed = setting.consume();
+    std::map<std::string, std::string> told;
+    uint64_t last_sequence = 0;
+    std::istringstream lines(consumed.output);
+    for (std::string line; std::getline(lines, line);) {
+        const auto event = nlohmann::json::parse(line);
+        const std::string which =
+            event.at("run_id").get<std::string>() + " " + event.at("sequence").get<std::string>();
+        const std::string id = event.at("connection_id");
+        CHECK(told.try_emplace(which, id).first->second == id);
+        last_sequence = std::max(last_sequence, number(event, "sequence"));
+    }
+    const Verdict verdict = verdict_of(consumed);
+    CHECK(verdict.runs == 1);
+    uint64_t killed = 0;
+    for (const auto& report : setting.reports())
+        for (const auto& stage : report.at("stages"))
+            for (const auto& loss : stage.value("lost", nlohmann::json::array()))
+                if (loss.at("reason") == "killed") killed = std::max(killed, number(loss, "count"));
+    const uint64_t missing = last_sequence - told.size();
+    INFO(consumed.errors << agent.errors());
+    std::printf("%s: delivered %zu, missing %lu, counted as killed %lu, duplicated %lu\n", name, told.size(),
+                missing, killed, verdict.duplicates);
+    CHECK(killed > 0);
+    CHECK(missing <= killed);
+}
+
 }  // namespace
 
 TEST_CASE("fault 44: the disk is full while it writes, and has room again", "[.long][root]") {
@@ -154,6 +183,128 @@ TEST_CASE("fault 46: no folder for the spool can be made at the start", "[faults
     CHECK(require_audit(setting, {first, second}).lost == 0);
 }
 
+TEST_CASE("fault 44, 56: killed when the disk is well again and Kafka has not answered", "[.long][root]") {
+    Broker& broker = Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const SmallDisk disk(setting.folder(), 20);
+    const BpfFs bpffs(setting.folder());
+    const std::vector<std::string> command =
+        agent_on(setting, disk, {bpffs.setting(), "connections.progress_interval_secs=1"});
+    {
+        Process agent(command);
+        REQUIRE(is_tracing(agent));
+        (void)run(generator(500, 500));
+        disk.fill();
+        Process load(generator(6000, 500));
+        REQUIRE(says(agent, in_memory));
+        // What is on its way to it now was taken from memory.
+        broker.freeze();
+        std::this_thread::sleep_for(seconds(2));
+        disk.free();
+        REQUIRE(says(agent, on_disk_again));
+        std::this_thread::sleep_for(seconds(4));
+        agent.signal(SIGKILL);
+        (void)truth_of(load);
+    }
+    broker.thaw();
+    Process agent(command);
+    REQUIRE(is_tracing(agent));
+    (void)run(generator(500, 500));
+    std::this_thread::sleep_for(seconds(2));
+    require_stops(agent);
+    CHECK(detach(bpffs).status == 0);
+    require_one_event_by_number(setting, agent, "fault 44, 56");
+}
+
+TEST_CASE("fault 42, 44: ended when neither the disk nor Kafka takes anything", "[faults][root]") {
+    Broker& broker = Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const SmallDisk disk(setting.folder(), 20);
+    const BpfFs bpffs(setting.folder());
+    const std::vector<std::string> command = agent_on(setting, disk, {bpffs.setting()});
+    std::vector<Truth> truths;
+    bool reloads = false;
+    SECTION("by SIGTERM: what was in memory is lost, and counted to the last one") {}
+    SECTION("by SIGHUP: the next agent has it") {
+        reloads = true;
+    }
+    {
+        Process agent(command);
+        REQUIRE(is_tracing(agent));
+        truths.push_back(tests::truth_of(run(generator(500, 500))));
+        require_delivered(setting, 1000);
+        // One that is frozen would have what is in its sockets, and store it afterwards.
+        broker.kill();
+        disk.fill();
+        truths.push_back(tests::truth_of(run(generator(2000, 2000))));
+        REQUIRE(says(agent, in_memory));
+        if (reloads) {
+            agent.signal(SIGHUP);
+            REQUIRE(says(agent, "which goes on after event"));
+            broker.start();
+            require_delivered(setting, 5000);
+            disk.free();
+            REQUIRE(says(agent, on_disk_again));
+        }
+        agent.signal(SIGTERM);
+        REQUIRE(agent.wait(seconds(30)) == 0);
+        INFO(agent.errors());
+        CHECK((agent.errors().find("lost (killed): they were in memory") != std::string::npos) == !reloads);
+    }
+    if (!reloads) broker.start();
+    disk.free();
+    {
+        Process agent(command);
+        REQUIRE(is_tracing(agent));
+        truths.push_back(tests::truth_of(run(generator(500, 500))));
+        require_delivered(setting, reloads ? 6000 : 2000);
+        require_stops(agent);
+        INFO(agent.errors());
+        CHECK(agent.errors().find("lost (killed)") == std::string::npos);  // told already
+    }
+    CHECK(detach(bpffs).status == 0);
+    const Outcome outcome = require_audit(setting, truths);
+    CHECK((outcome.lost > 0) == !reloads);
+    if (!reloads) CHECK(outcome.lost == outcome.reasons.at("killed"));
+}
+
+TEST_CASE("fault 46, 56: killed again and again on a disk that never took anything", "[faults][root]") {
+    const Setting setting;
+    const SmallDisk disk(setting.folder(), 20);
+    const BpfFs bpffs(setting.folder());
+    disk.make_read_only();
+    const std::vector<std::string> settings = {bpffs.setting(),
+                                               "spool.directory=" + (disk.path() / "spool").string()};
+    uint64_t counted = 0;
+    for (int round = 0; round < 4; ++round) {
+        enter_private_network();
+        Process agent(setting.agent(nobody_answers, settings));
+        REQUIRE(is_tracing(agent));
+        Finished status;
+        REQUIRE(eventually(seconds(10), [&] { return !(status = setting.status("json")).output.empty(); }));
+        const auto report = nlohmann::json::parse(status.output);
+        INFO(report.dump() << agent.errors());
+        check_stages(report);
+        const auto& stages = report.at("stages");
+        const auto encode = std::ranges::find(stages, "encode", [](const auto& s) { return s.at("name"); });
+        REQUIRE(encode != stages.end());
+        uint64_t killed = 0;
+        for (const auto& loss : encode->value("lost", nlohmann::json::array()))
+            killed += number(loss, "count");
+        // All that the agents before gave up in the ring, and nothing of it twice: the one before was killed
+        // when all of it was in memory, and this one has told of its start since.
+        CHECK(killed >= counted);
+        CHECK(killed <= number(*encode, "in"));
+        counted = killed + 1000;
+        (void)run(generator(500, 1000));
+        std::this_thread::sleep_for(seconds(2));
+        agent.signal(SIGKILL);
+    }
+    CHECK(detach(bpffs).status == 0);
+}
+
 TEST_CASE("fault 45, 56: killed while events are delivered from memory", "[.long][root]") {
     Broker::shared();
     const Setting setting;
@@ -163,54 +314,26 @@ TEST_CASE("fault 45, 56: killed while events are delivered from memory", "[.long
     // Events of open connections are numbered between the others, and not in the ring.
     const std::vector<std::string> command =
         agent_on(setting, disk, {bpffs.setting(), "connections.progress_interval_secs=1"});
-    std::vector<Truth> truths;
     {
         Process agent(command);
         REQUIRE(is_tracing(agent));
-        truths.push_back(tests::truth_of(run(generator(500, 500))));
+        (void)run(generator(500, 500));
         disk.shut_down();
         Process load(generator(3000, 1000));
         REQUIRE(says(agent, in_memory));
         const uint64_t before = setting.delivered();
         REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > before; }));
-        truths.push_back(truth_of(load));
+        (void)truth_of(load);
         agent.signal(SIGKILL);
     }
     disk.recover();
     Process agent(command);
     REQUIRE(is_tracing(agent));
-    truths.push_back(tests::truth_of(run(generator(500, 500))));
+    (void)run(generator(500, 500));
     std::this_thread::sleep_for(seconds(2));
     require_stops(agent);
     CHECK(detach(bpffs).status == 0);
-
-    // No number was given to two events.
-    const Finished consumed = setting.consume();
-    std::map<std::string, std::string> told;
-    uint64_t last_sequence = 0;
-    std::istringstream lines(consumed.output);
-    for (std::string line; std::getline(lines, line);) {
-        const auto event = nlohmann::json::parse(line);
-        const std::string which =
-            event.at("run_id").get<std::string>() + " " + event.at("sequence").get<std::string>();
-        const std::string id = event.at("connection_id");
-        CHECK(told.try_emplace(which, id).first->second == id);
-        last_sequence = std::max(last_sequence, number(event, "sequence"));
-    }
-    // What Kafka does not have is in the account, which is an upper bound.
-    const Verdict verdict = verdict_of(consumed);
-    CHECK(verdict.runs == 1);
-    uint64_t killed = 0;
-    for (const auto& report : setting.reports())
-        for (const auto& stage : report.at("stages"))
-            for (const auto& loss : stage.value("lost", nlohmann::json::array()))
-                if (loss.at("reason") == "killed") killed = std::max(killed, number(loss, "count"));
-    const uint64_t missing = last_sequence - told.size();
-    INFO(consumed.errors << agent.errors());
-    std::printf("fault 45, 56: delivered %zu, missing %lu, counted as killed %lu, duplicated %lu\n",
-                told.size(), missing, killed, verdict.duplicates);
-    CHECK(killed > 0);
-    CHECK(missing <= killed);
+    require_one_event_by_number(setting, agent, "fault 45, 56");
 }
 
 TEST_CASE("fault 44: a disk that is smaller than the spool may be: the oldest makes room", "[.long][root]") {

@@ -190,6 +190,86 @@ TEST_CASE("a disk that is full at the start gives what it holds once there is ro
     CHECK(balanced(stats));
 }
 
+TEST_CASE("the file is ahead of its mark as long as it was written without one") {
+    TemporaryFolder folder;
+    Open open = open_spool(options_in(folder.path()));
+    REQUIRE(open.spool->append(messages(0, 1), "first"));
+    CHECK_FALSE(open.spool->is_ahead_of_mark());
+    REQUIRE(next_numbers(*open.reader) == std::vector<int>{0});
+    std::vector<uint64_t> ids;
+    {
+        const FullDisk full(fs::file_size(folder.file() + "-wal"));
+        REQUIRE_FALSE(open.spool->append(messages(1, 1, 10'000), "second"));
+        // The reader takes it from memory.
+        CHECK(open.spool->is_ahead_of_mark());
+        REQUIRE(next_numbers(*open.reader, &ids) == std::vector<int>{1});
+    }
+    REQUIRE(becomes_true(*open.spool, [&] { return open.spool->stats().problem.empty(); }));
+    REQUIRE(open.spool->append(messages(2, 1), "third"));
+    REQUIRE(open.spool->stats().memory_bytes > 0);
+    CHECK(open.spool->committed_mark() == "first");
+    CHECK(open.spool->is_ahead_of_mark());
+    open.reader->release(ids[0]);
+    // The mark is still the old one, and 2 is in the file.
+    CHECK(open.spool->committed_mark() == "first");
+    CHECK(open.spool->is_ahead_of_mark());
+    REQUIRE(open.spool->maintain());
+    CHECK(open.spool->committed_mark() == "third");
+    CHECK_FALSE(open.spool->is_ahead_of_mark());
+    CHECK(open.spool->settled());
+}
+
+TEST_CASE("what the disk does not take at the end is left to the next spool") {
+    TemporaryFolder folder;
+    Open open = open_spool(options_in(folder.path()));
+    REQUIRE(open.spool->append(messages(0, 1), "first"));
+    Leftover left;
+    {
+        const FullDisk full(fs::file_size(folder.file() + "-wal"));
+        REQUIRE_FALSE(open.spool->append(messages(1, 2, 10'000), "second"));
+        REQUIRE(next_numbers(*open.reader) == std::vector<int>{0});
+        REQUIRE(next_numbers(*open.reader) == std::vector<int>{1, 2});
+        std::vector<uint64_t> ids;
+        (void)open.spool->append(messages(3, 2, 10'000), "third");
+        REQUIRE(next_numbers(*open.reader, &ids) == std::vector<int>{3, 4});
+        (void)open.spool->append(messages(5, 1, 10'000), "fourth");
+        CHECK_FALSE(open.spool->outlives());
+        open.reader->give_back();
+        left = open.spool->finish();
+        CHECK(open.spool->stats().held == 4);  // that 0 was released is not in the file either
+        CHECK(balanced(open.spool->stats()));
+    }
+    // It must not say that it has them, though the disk would take that now.
+    open = {};
+    CHECK(left.events() == 3);
+    CHECK(left.released == 2);
+    CHECK(left.dropped == 0);
+    CHECK(left.mark == "fourth");
+    open = open_spool(options_in(folder.path()));
+    CHECK(open.spool->committed_mark() == "first");
+    CHECK(open.spool->newest_mark() == "first");
+    open.spool->take_over(std::move(left));
+    CHECK(open.spool->newest_mark() == "fourth");
+    CHECK(open.spool->committed_mark() == "first");
+    CHECK_FALSE(open.spool->outlives());
+    CHECK(open.spool->stats().in == 6);
+    CHECK(balanced(open.spool->stats()));
+    REQUIRE(open.spool->append(messages(6, 1), "fifth"));
+    CHECK(open.spool->outlives());
+    CHECK(open.spool->committed_mark() == "fifth");
+    std::vector<int> rest;
+    for (auto some = next_numbers(*open.reader); !some.empty(); some = next_numbers(*open.reader))
+        rest.insert(rest.end(), some.begin(), some.end());
+    CHECK(rest == std::vector<int>{0, 3, 4, 5, 6});
+    REQUIRE(open.spool->maintain());
+    const auto stats = open.spool->stats();
+    CHECK(stats.in == 7);
+    CHECK(stats.released == 7);
+    CHECK(stats.held == 0);
+    CHECK(balanced(stats));
+    CHECK(open.spool->finish().empty());
+}
+
 TEST_CASE("a folder that is deleted is made again, with what was in the file") {
     TemporaryFolder folder;
     const std::string place = folder.path() + "/spool";
