@@ -217,7 +217,7 @@ TEST_CASE("fault 44, 56: killed when the disk is well again and Kafka has not an
     require_one_event_by_number(setting, agent, "fault 44, 56");
 }
 
-TEST_CASE("fault 42, 44: ended when neither the disk nor Kafka takes anything", "[faults][root]") {
+TEST_CASE("fault 42, 44: ended when neither the disk nor Kafka takes anything", "[.long][root]") {
     Broker& broker = Broker::shared();
     const Setting setting;
     setting.create_topics();
@@ -270,7 +270,7 @@ TEST_CASE("fault 42, 44: ended when neither the disk nor Kafka takes anything", 
     if (!reloads) CHECK(outcome.lost == outcome.reasons.at("killed"));
 }
 
-TEST_CASE("fault 46, 56: killed again and again on a disk that never took anything", "[faults][root]") {
+TEST_CASE("fault 46, 56: killed again and again on a disk that never took anything", "[.long][root]") {
     const Setting setting;
     const SmallDisk disk(setting.folder(), 20);
     const BpfFs bpffs(setting.folder());
