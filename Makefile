@@ -229,10 +229,12 @@ test-upgrade: tests ## from one agent to the next under load, each second one wi
 test-vm: $(program) $(BUILD)/tests/kernel-test | $(packages) ## the kernel tests on Linux 6.1 and 6.12, in virtual machines
 	@tests/vm/run $(ARGS)
 
-test-deb: tests ## the package, on Debian 12 and 13: built, installed in a fresh system, run, upgraded under load in a virtual machine, purged
+test-deb: test-deb-bookworm test-deb-trixie ## the package, on Debian 12 and 13: built, installed in a fresh system, run, upgraded under load in a virtual machine, purged
+test-deb-bookworm: tests ## the first half
 	@deploy/make-deb $(DEB_VERSION)
 	@deploy/make-deb $(DEB_VERSION).next
 	@tests/deb/run $(DEB_VERSION)
+test-deb-trixie: tests ## the second: built and installed there
 	@tests/check/trixie deb DEB_VERSION=$(DEB_VERSION)
 	@DEB_SUITE=trixie DEB_FOLDER=$(BUILD)/trixie/out/deb tests/deb/run $(DEB_VERSION) root
 
