@@ -64,8 +64,7 @@ constexpr Capability capabilities[] = {
     {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", false, "without it: no executables of other users' processes"},
     {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", false,
      "without it: nothing outlives the agent where /sys/fs/bpf is root's; no tracefs where the kernel "
-     "refuses "
-     "trampolines; a new container's cgroup may stay unknown for a second"},
+     "refuses trampolines; a new container's cgroup may stay unknown for a second"},
     {CAP_SYS_NICE, "CAP_SYS_NICE", false,
      "without it: no capture.priority_boost, so that more overflows on a busy host"},
 };

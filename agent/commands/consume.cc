@@ -149,7 +149,7 @@ Result<ExitCode> Consume::run(Consumer& consumer, const transmit::Options& kafka
         verifier_.judge_up_to_here();
         Result<> waited;
         if (!settings.to_end) {
-            waited = wait_for_missing(consumer);
+            if (*ran == Consumer::Ending::stopped) waited = wait_for_missing(consumer);
         } else if (verifier_.has_holes() && options_.wait_secs > 0) {
             Consumer::Settings beyond{.topic = settings.topic};
             for (const Consumer::Partition& partition : consumer.partitions())

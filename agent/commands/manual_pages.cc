@@ -68,8 +68,7 @@ std::string command_page(const CommandText& tree) {
     return page +
            "# EXIT STATUS\n\n"
            "0 ok, 1 failure, 2 usage, 66 a file that the configuration names is missing, 69 kernel or "
-           "feature "
-           "missing, 77 capability missing, 78 configuration.\n\n"
+           "feature missing, 77 capability missing, 78 configuration.\n\n"
            "# FILES\n\n_/etc/tcptrail/tcptrail.yaml_\n\tThe configuration, unless *--config* or "
            "*TCPTRAIL\\_CONFIG* names another one.\n\n"
            "# SEE ALSO\n\n*tcptrail.yaml*(5), *tcptrail*(8)\n";
@@ -108,8 +107,7 @@ std::string config_page() {
            "  max_bytes: 4GiB\n"
            "```\n\n# FILES\n\n_/usr/share/doc/tcptrail/examples/tcptrail.yaml_\n"
            "\tEvery key with its default, in the form of the file. _/etc/tcptrail/tcptrail.yaml_ needs what "
-           "differs "
-           "alone.\n\n"
+           "differs alone.\n\n"
            "# SEE ALSO\n\n*tcptrail*(1), *tcptrail*(8)\n";
 }
 

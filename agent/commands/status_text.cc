@@ -87,7 +87,7 @@ std::vector<std::string> problems_of(const v1::AgentReport& report) {
         problems.push_back("Kafka: " + kafka.problem());
     else if (kafka.has_connected() && !kafka.connected())  // older agents do not say
         problems.emplace_back(kafka.acknowledged() ? "Kafka: no broker is left"
-                                                   : "Kafka: no broker has answered yet");
+                                                   : "Kafka: no broker has stored anything yet");
     return problems;
 }
 

@@ -132,6 +132,9 @@ private:
         Statement begin, commit, rollback, insert, remove, unclaimed, sum, totals, mark, set_aside, trim;
     };
 
+    // How long it takes turns with the reader, which may be in the way.
+    static constexpr uint64_t longest_turn_ns = 200'000'000;
+
     explicit Spool(const Options& options)
         : options_(options),
           bound_bytes_(options.max_bytes),

@@ -97,6 +97,29 @@ void require_one_event_by_number(const Setting& setting, const Process& agent, c
     CHECK(missing <= killed);
 }
 
+// An agent with all on a small disk and pinned. Events of open connections are numbered between the others,
+// and are not in the ring.
+struct NumbersOnSmallDisk {
+    const Setting setting;
+    const SmallDisk disk{setting.folder(), 20};
+    const BpfFs bpffs{setting.folder()};
+    const std::vector<std::string> command =
+        agent_on(setting, disk, {bpffs.setting(), "connections.progress_interval_secs=1"});
+
+    NumbersOnSmallDisk() { setting.create_topics(); }
+
+    // After the first one was killed.
+    void require_one_event_by_number_from_next(const char* fault) const {
+        Process agent(command);
+        REQUIRE(is_tracing(agent));
+        (void)run(generator(500, 500));
+        std::this_thread::sleep_for(seconds(2));
+        require_stops(agent);
+        CHECK(detach(bpffs).status == 0);
+        require_one_event_by_number(setting, agent, fault);
+    }
+};
+
 }  // namespace
 
 TEST_CASE("fault 44: the disk is full while it writes, and has room again", "[.long][root]") {
@@ -183,14 +206,10 @@ TEST_CASE("fault 46: no folder for the spool can be made at the start", "[faults
     CHECK(require_audit(setting, {first, second}).lost == 0);
 }
 
-TEST_CASE("fault 44, 56: killed when the disk is well again and Kafka has not answered", "[.long][root]") {
+TEST_CASE_METHOD(NumbersOnSmallDisk,
+                 "fault 44, 56: killed when the disk is well again and Kafka has not answered",
+                 "[.long][root]") {
     Broker& broker = Broker::shared();
-    const Setting setting;
-    setting.create_topics();
-    const SmallDisk disk(setting.folder(), 20);
-    const BpfFs bpffs(setting.folder());
-    const std::vector<std::string> command =
-        agent_on(setting, disk, {bpffs.setting(), "connections.progress_interval_secs=1"});
     {
         Process agent(command);
         REQUIRE(is_tracing(agent));
@@ -208,13 +227,7 @@ TEST_CASE("fault 44, 56: killed when the disk is well again and Kafka has not an
         (void)truth_of(load);
     }
     broker.thaw();
-    Process agent(command);
-    REQUIRE(is_tracing(agent));
-    (void)run(generator(500, 500));
-    std::this_thread::sleep_for(seconds(2));
-    require_stops(agent);
-    CHECK(detach(bpffs).status == 0);
-    require_one_event_by_number(setting, agent, "fault 44, 56");
+    require_one_event_by_number_from_next("fault 44, 56");
 }
 
 TEST_CASE("fault 42, 44: ended when neither the disk nor Kafka takes anything", "[.long][root]") {
@@ -305,15 +318,9 @@ TEST_CASE("fault 46, 56: killed again and again on a disk that never took anythi
     CHECK(detach(bpffs).status == 0);
 }
 
-TEST_CASE("fault 45, 56: killed while events are delivered from memory", "[.long][root]") {
+TEST_CASE_METHOD(NumbersOnSmallDisk, "fault 45, 56: killed while events are delivered from memory",
+                 "[.long][root]") {
     Broker::shared();
-    const Setting setting;
-    setting.create_topics();
-    const SmallDisk disk(setting.folder(), 20);
-    const BpfFs bpffs(setting.folder());
-    // Events of open connections are numbered between the others, and not in the ring.
-    const std::vector<std::string> command =
-        agent_on(setting, disk, {bpffs.setting(), "connections.progress_interval_secs=1"});
     {
         Process agent(command);
         REQUIRE(is_tracing(agent));
@@ -327,13 +334,7 @@ TEST_CASE("fault 45, 56: killed while events are delivered from memory", "[.long
         agent.signal(SIGKILL);
     }
     disk.recover();
-    Process agent(command);
-    REQUIRE(is_tracing(agent));
-    (void)run(generator(500, 500));
-    std::this_thread::sleep_for(seconds(2));
-    require_stops(agent);
-    CHECK(detach(bpffs).status == 0);
-    require_one_event_by_number(setting, agent, "fault 45, 56");
+    require_one_event_by_number_from_next("fault 45, 56");
 }
 
 TEST_CASE("fault 44: a disk that is smaller than the spool may be: the oldest makes room", "[.long][root]") {

@@ -32,6 +32,14 @@ std::vector<std::string> verify(const std::string& connections, const std::strin
             "kafka.topics.agents=" + agents};
 }
 
+void tell_500_connections(const Setting& setting) {
+    setting.create_topics();
+    Process agent(setting.agent());
+    REQUIRE(is_tracing(agent));
+    truth_of(run(generator(500)));
+    require_stops(agent);
+}
+
 // Copies the records of all partitions but for the last one of each; the number that was left out.
 uint64_t copy_without_last(const std::string& from, const std::string& to, int32_t partitions) {
     const admin::Client producer = admin::connect(brokers());
@@ -102,11 +110,7 @@ TEST_CASE("verify, while much comes: what is on its way is no hole", "[kafka][ro
 TEST_CASE("verify, at the end of a run: the reports tell how far it goes", "[kafka][root]") {
     if (geteuid() != 0) SKIP_TEST("needs root");
     const Setting setting;
-    setting.create_topics();
-    Process agent(setting.agent());
-    REQUIRE(is_tracing(agent));
-    truth_of(run(generator(500)));
-    require_stops(agent);
+    tell_500_connections(setting);
     const std::string reports = setting.name() + ".agents";
 
     const std::string shorter = setting.name() + ".shorter";
@@ -138,11 +142,7 @@ TEST_CASE("verify, at the end of a run: the reports tell how far it goes", "[kaf
 TEST_CASE("verify, where records were removed, and where it was not read to the end", "[kafka][root]") {
     if (geteuid() != 0) SKIP_TEST("needs root");
     const Setting setting;
-    setting.create_topics();
-    Process agent(setting.agent());
-    REQUIRE(is_tracing(agent));
-    truth_of(run(generator(500)));
-    require_stops(agent);
+    tell_500_connections(setting);
 
     auto some = verify(setting.topic(), setting.name() + ".agents");
     some.insert(some.end(), {"--count", "100"});

@@ -68,6 +68,59 @@ TEST_CASE("a consumer ends at the watermark, at a stop, or when it is told enoug
     }
 }
 
+TEST_CASE("a consumer whose next record is gone says so, and does not go on at the end") {
+    MockCluster cluster;
+    const auto options = cluster.options();
+    Pipeline pipeline(options);
+    pipeline.append(0, 100);
+    REQUIRE(pipeline.delivered());
+    const std::atomic<bool> stop = false;
+    auto consumer = Consumer::open(
+        options,
+        {.topic = connections_topic, .from_beginning = true, .to_end = false, .from = {{2, 1'000'000}}});
+    REQUIRE(consumer);
+    const auto until = std::chrono::steady_clock::now() + 10s;
+    const auto ran = (*consumer)->run([](const Record&) { return true; }, stop, until);
+    REQUIRE_FALSE(ran);
+    CHECK_THAT(ran.error().message,
+               ContainsSubstring("topic tcptrail.connections, partition 2: what was to be "
+                                 "read next has been removed: "));
+}
+
+TEST_CASE("a consumer goes on where it was, from given offsets, until a time") {
+    MockCluster cluster;
+    const auto options = cluster.options();
+    Pipeline pipeline(options);
+    pipeline.append(0, 100);
+    REQUIRE(pipeline.delivered());
+    const std::atomic<bool> stop = false;
+    Consumer::Settings settings{.topic = connections_topic, .from_beginning = true, .to_end = true};
+    auto first = Consumer::open(options, settings);
+    REQUIRE(first);
+    int count = 0;
+    const auto few = (*first)->run([&count](const Record&) { return ++count < 10; }, stop);
+    REQUIRE(few);
+    CHECK(*few == Consumer::Ending::taker);
+    const auto rest = (*first)->run([&count](const Record&) { return ++count > 0; }, stop);
+    REQUIRE(rest);
+    CHECK(*rest == Consumer::Ending::reached_end);
+    CHECK(count == 100);
+
+    Consumer::Settings beyond{.topic = connections_topic};
+    for (const auto& partition : (*first)->partitions())
+        beyond.from[partition.id] = partition.high;
+    pipeline.append(100, 20);
+    REQUIRE(pipeline.delivered());
+    auto second = Consumer::open(options, beyond);
+    REQUIRE(second);
+    count = 0;
+    const auto late = (*second)->run([&count](const Record&) { return ++count > 0; }, stop,
+                                     std::chrono::steady_clock::now() + 2s);
+    REQUIRE(late);
+    CHECK(*late == Consumer::Ending::time);
+    CHECK(count == 20);
+}
+
 TEST_CASE("a consumer tells that its topic is missing") {
     MockCluster cluster;
     rd_kafka_mock_topic_set_error(cluster.get(), "absent", RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
