@@ -100,6 +100,7 @@ void require_one_event_by_number(const Setting& setting, const Process& agent, c
 // An agent with all on a small disk and pinned. Events of open connections are numbered between the others,
 // and are not in the ring.
 struct NumbersOnSmallDisk {
+    Broker& broker = Broker::shared();
     const Setting setting;
     const SmallDisk disk{setting.folder(), 20};
     const BpfFs bpffs{setting.folder()};
@@ -209,7 +210,6 @@ TEST_CASE("fault 46: no folder for the spool can be made at the start", "[faults
 TEST_CASE_METHOD(NumbersOnSmallDisk,
                  "fault 44, 56: killed when the disk is well again and Kafka has not answered",
                  "[.long][root]") {
-    Broker& broker = Broker::shared();
     {
         Process agent(command);
         REQUIRE(is_tracing(agent));
@@ -320,7 +320,6 @@ TEST_CASE("fault 46, 56: killed again and again on a disk that never took anythi
 
 TEST_CASE_METHOD(NumbersOnSmallDisk, "fault 45, 56: killed while events are delivered from memory",
                  "[.long][root]") {
-    Broker::shared();
     {
         Process agent(command);
         REQUIRE(is_tracing(agent));

@@ -110,8 +110,9 @@ TEST_CASE("status: a Kafka of which nothing has been heard") {
     begun.mutable_kafka()->set_connected(false);
     begun.mutable_kafka()->set_acknowledged(0);
     CHECK(problems_of(begun) == std::vector<std::string>{"Kafka: no broker has stored anything yet"});
-    CHECK_THAT(status_text(begun, 0), Catch::Matchers::ContainsSubstring(
-                                          "health      degraded: Kafka: no broker has stored anything yet\n"));
+    CHECK_THAT(status_text(begun, 0),
+               Catch::Matchers::ContainsSubstring(
+                   "health      degraded: Kafka: no broker has stored anything yet\n"));
     // All are lost, and why is not known yet.
     v1::AgentReport lost = report();
     lost.mutable_kafka()->set_connected(false);
