@@ -42,6 +42,22 @@ std::string network_problem(const std::string& text) {
     return network ? std::string() : network.error().message;
 }
 
+std::string container_problem(const std::string& text) {
+    const bool is_hex =
+        std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+    if (is_hex && !text.empty()) return {};
+    return fmt::format("'{}' is not the beginning of a container's id, such as 8d6a0f3b", text);
+}
+
+bool is_name(const std::string& pattern, const std::string& name) {
+    return name == pattern || fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+}
+
+// As systemctl takes it: without a type it is a service.
+bool is_unit(const std::string& pattern, const std::string& unit) {
+    return is_name(pattern, unit) || (!pattern.contains('.') && is_name(pattern + ".service", unit));
+}
+
 std::string role_problem(const std::string& text) {
     if (text == "client" || text == "server") return {};
     return fmt::format("'{}' is neither client nor server", text);
@@ -147,10 +163,16 @@ bool Filter::matches(const v1::ConnectionEvent& event) const {
            any_or_none_given(
                options_.ports,
                [&](uint16_t port) { return event.local_port() == port || event.remote_port() == port; }) &&
-           any_or_none_given(options_.processes,
+           any_or_none_given(
+               options_.processes,
+               [&](const std::string& pattern) { return is_name(pattern, event.process().name()); }) &&
+           any_or_none_given(options_.units,
                              [&](const std::string& pattern) {
-                                 const auto& name = event.process().name();
-                                 return name == pattern || fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+                                 return is_unit(pattern, event.process().systemd_unit());
+                             }) &&
+           any_or_none_given(options_.containers,
+                             [&](const std::string& beginning) {
+                                 return event.process().container_id().starts_with(beginning);
                              }) &&
            any_or_none_given(networks_, [&](const Network& network) {
                return network.contains(event.local_address()) || network.contains(event.remote_address());
@@ -166,6 +188,8 @@ bool Filter::matches(const v1::Listener& listener) const {
     event.set_local_port(listener.local_port());
     event.mutable_process()->set_pid(listener.pid());
     event.mutable_process()->set_name(listener.name());
+    event.mutable_process()->set_systemd_unit(listener.systemd_unit());
+    event.mutable_process()->set_container_id(listener.container_id());
     return matches(event);
 }
 
@@ -180,6 +204,16 @@ void add_filter_options(CLI::App& app, FilterOptions& options) {
                        "Connections of processes of this name, a glob perhaps; repeat it for more");
     process->type_name("NAME");
 
+    auto* unit =
+        app.add_option("--unit", options.units,
+                       "Connections of processes of this systemd unit, a glob perhaps, a service where it "
+                       "has no type; repeat it for more");
+    unit->type_name("NAME");
+
+    auto* container = app.add_option("--container", options.containers,
+                                     "Connections of the container whose id begins so; repeat it for more");
+    container->check(container_problem)->type_name("ID");
+
     auto* port = app.add_option("--port", options.ports,
                                 "Connections with this port at either end; repeat it for more");
     port->transform(number("a port", 65535))->type_name("N");
@@ -189,7 +223,7 @@ void add_filter_options(CLI::App& app, FilterOptions& options) {
     address->check(network_problem)->type_name("CIDR");
 
     // One value each time, so that the command's own arguments may follow.
-    for (auto* option : {pid, process, port, address})
+    for (auto* option : {pid, process, unit, container, port, address})
         option->allow_extra_args(false);
 
     auto set_role = [&options](const std::string& role) {
@@ -208,7 +242,7 @@ void add_filter_options(CLI::App& app, FilterOptions& options) {
         app.add_option("--netns", options.netns, "Connections in the network namespace of this inode");
     netns->transform(number("the inode of a network namespace", UINT32_MAX))->type_name("INODE");
 
-    for (auto* option : {pid, process, port, address, role, failed, netns}) {
+    for (auto* option : {pid, process, unit, container, port, address, role, failed, netns}) {
         option->group("Filters (an event must pass all that are given)");
     }
 }

@@ -28,10 +28,12 @@ enum class RoleFilter { any, client, server };
 // An event must satisfy every option that is given. Of a list, any element will do; an empty list asks for
 // nothing.
 struct FilterOptions {
-    std::vector<uint32_t> pids = {};          // of the owner, in the initial pid namespace
-    std::vector<std::string> processes = {};  // the owner's exact name, or a glob: "nginx*"
-    std::vector<uint16_t> ports = {};         // of either end
-    std::vector<std::string> addresses = {};  // of either end: an address or a network in CIDR notation
+    std::vector<uint32_t> pids = {};           // of the owner, in the initial pid namespace
+    std::vector<std::string> processes = {};   // the owner's exact name, or a glob: "nginx*"
+    std::vector<std::string> units = {};       // the same of its systemd unit; "nginx" is "nginx.service"
+    std::vector<std::string> containers = {};  // the beginning of its container's id
+    std::vector<uint16_t> ports = {};          // of either end
+    std::vector<std::string> addresses = {};   // of either end: an address or a network in CIDR notation
     RoleFilter role = RoleFilter::any;
     bool failed = false;                 // only attempts whose outcome is known and not ESTABLISHED
     std::optional<uint32_t> netns = {};  // inode of the network namespace

@@ -2,6 +2,8 @@
 #include "agent/context/context.h"
 
 #include "agent/context/container.h"
+#include "agent/context/pod.h"
+#include "agent/context/unit.h"
 
 namespace tcptrail::context {
 
@@ -18,6 +20,8 @@ Identity Context::find(const connections::Owner& owner) {
     if ((identity.cgroup_path.empty() || identity.cgroup_path == "/") && !process.cgroup_path.empty())
         identity.cgroup_path = process.cgroup_path;
     identity.container_id = container_id_of(identity.cgroup_path);
+    identity.systemd_unit = systemd_unit_of(identity.cgroup_path);
+    identity.pod_uid = pod_uid_of(identity.cgroup_path, pod_uid_);
     return identity;
 }
 

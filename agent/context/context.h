@@ -20,6 +20,8 @@ struct Identity {
     std::string_view cgroup_path;
     std::string_view container_id;
     std::optional<uint32_t> uid;
+    std::string_view systemd_unit = {};
+    std::string_view pod_uid = {};
 };
 
 // Used by the capture thread alone.
@@ -33,6 +35,7 @@ public:
 private:
     Cgroups cgroups_;
     Processes processes_;
+    std::string pod_uid_;  // of the identity that was found last
 };
 
 }  // namespace tcptrail::context

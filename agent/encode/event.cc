@@ -59,7 +59,15 @@ void put_process(WireWriter& out, const Connection& c, const context::Identity& 
     out.text(P::kContainerIdFieldNumber, identity.container_id);
     out.implicit(P::kSourceFieldNumber, static_cast<uint64_t>(c.owner.source));
     if (c.owner.thread_name != c.owner.name) out.text(P::kThreadNameFieldNumber, c.owner.thread_name);
+    out.text(P::kSystemdUnitFieldNumber, identity.systemd_unit);
     out.end(process);
+}
+
+void put_kubernetes(WireWriter& out, const context::Identity& identity) {
+    if (identity.pod_uid.empty()) return;
+    const size_t kubernetes = out.begin(E::kKubernetesFieldNumber);
+    out.text(v1::Kubernetes::kPodUidFieldNumber, identity.pod_uid);
+    out.end(kubernetes);
 }
 
 void put_fate(WireWriter& out, const Connection& c) {
@@ -237,6 +245,7 @@ Message& EventEncoder::encode_message(const Connection& c, const context::Identi
         out.implicit(E::kNetnsFieldNumber, c.netns);
     }
     put_process(out, c, identity);
+    put_kubernetes(out, identity);
     put_fate(out, c);
     put_times(out, c);
     put_traffic(out, c);

@@ -34,6 +34,7 @@ v1::Listener listener_message(const connections::Listener& listener, const conte
     if (identity.uid) message.set_uid(*identity.uid);
     message.set_cgroup_path(repaired_utf8(identity.cgroup_path));
     message.set_container_id(std::string(identity.container_id));
+    message.set_systemd_unit(std::string(identity.systemd_unit));
     if (listener.opened_unix_nanos) message.set_opened_unix_nanos(*listener.opened_unix_nanos);
     message.set_accept_queue(listener.accept_queue);
     message.set_accept_queue_limit(listener.accept_queue_limit);

@@ -14,6 +14,7 @@ namespace tcptrail::encode {
 inline constexpr std::string_view absent = "-";
 inline constexpr size_t process_width = 20;
 inline constexpr size_t container_width = 12;
+inline constexpr size_t unit_width = 20;
 
 inline std::string or_absent(std::string text) {
     return text.empty() ? std::string(absent) : text;

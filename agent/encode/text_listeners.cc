@@ -34,6 +34,8 @@ const Column<Listener> columns[] = {
      [](const Listener& listener) {
          return or_absent(printable(listener.container_id().substr(0, container_width)));
      }},
+    {"UNIT", 0, unit_width, Align::left,
+     [](const Listener& listener) { return or_absent(printable(listener.systemd_unit())); }},
     {"UID", 0, 5, Align::left,
      [](const Listener& listener) {
          return listener.has_uid() ? std::to_string(listener.uid()) : std::string(absent);

@@ -99,6 +99,10 @@ std::string container(const ConnectionEvent& event) {
     return or_absent(printable(event.process().container_id().substr(0, container_width)));
 }
 
+std::string unit(const ConnectionEvent& event) {
+    return or_absent(printable(event.process().systemd_unit()));
+}
+
 std::string uid(const ConnectionEvent& event) {
     return event.process().has_uid() ? std::to_string(event.process().uid()) : std::string(absent);
 }
@@ -138,6 +142,7 @@ const Column<Event> columns[] = {
     {"RETR", 4, 4, Align::right, if_known<&Event::has_retransmits, &Event::retransmits, number>},
     {"NETNS", 0, 10, Align::left, netns},
     {"CONTAINER", 0, container_width, Align::left, container},
+    {"UNIT", 0, unit_width, Align::left, unit},
     {"UID", 0, 5, Align::left, uid},
     {"IDLE", 0, 6, Align::right, if_known<&Event::has_idle_us, &Event::idle_us, human_duration>},
     {"REASON", 0, 24, Align::left, reset},
@@ -169,6 +174,7 @@ const Column<Event> open_columns[] = {
     {"RETR", 4, 4, Align::right, if_known<&Event::has_retransmits, &Event::retransmits, number>},
     {"NETNS", 0, 10, Align::left, netns},
     {"CONTAINER", 0, container_width, Align::left, container},
+    {"UNIT", 0, unit_width, Align::left, unit},
     {"UID", 0, 5, Align::left, uid},
     {"CONNECT", 0, 7, Align::right, if_known<&Event::has_connect_us, &Event::connect_us, human_duration>},
     {"CONGESTION", 0, 10, Align::left, congestion},

@@ -89,6 +89,8 @@ void value_of(Label label, const Connection& c, const context::Identity& identit
             return use(std::string_view(scope_names[static_cast<size_t>(c.remote_scope)]));
         case Label::netns:
             return use(c.netns);
+        case Label::systemd_unit:
+            return use(identity.systemd_unit);
     }
 }
 

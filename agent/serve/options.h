@@ -17,9 +17,10 @@ enum class Label : uint8_t {
     server_port,     // the same
     remote_scope,    // loopback, link_local, private, public
     netns,           // inode of the network namespace
+    systemd_unit,    // empty: none
 };
 inline constexpr const char* label_names[] = {"process",     "container_id", "cgroup", "server_address",
-                                              "server_port", "remote_scope", "netns"};
+                                              "server_port", "remote_scope", "netns",  "systemd_unit"};
 
 enum class Histogram : uint8_t {
     connect,

@@ -12,7 +12,9 @@
 #include "agent/context/cgroups.h"
 #include "agent/context/container.h"
 #include "agent/context/namespaces.h"
+#include "agent/context/pod.h"
 #include "agent/context/processes.h"
+#include "agent/context/unit.h"
 #include "agent/encode/printable.h"
 #include "tests/fuzz/target.h"
 
@@ -60,6 +62,11 @@ bool is_valid_utf8(std::string_view text) {
 void take_names(std::string_view text) {
     const auto id = context::container_id_of(text);
     expect(id.empty() || (id.size() == 64 && text.find(id) != text.npos), "a container id of its own");
+    const auto unit = context::systemd_unit_of(text);
+    expect(unit.empty() || (unit.contains('.') && text.contains(unit)), "a unit of its own");
+    std::string room;
+    const auto pod = context::pod_uid_of(text, room);
+    expect(pod.empty() || pod.size() == 32 || pod.size() == 36, "no uid of a pod");
     expect(text.starts_with(context::without_deleted(text)), "not a beginning of it");
     (void)context::cgroup_path_of(text);
     expect(is_valid_utf8(encode::repaired_utf8(text)), "not repaired");

@@ -47,7 +47,8 @@ std::string cgroup_mount() {
 CgroupFolder::CgroupFolder(const std::string& name) {
     const std::string mount = cgroup_mount();
     if (mount.empty()) throw std::runtime_error("cgroup v2 is not mounted");
-    top_ = mount + "/tcptrail-test-" + std::to_string(getpid());
+    // As systemd would call it, so that what is below can be a unit.
+    top_ = mount + "/tcptrail_test_" + std::to_string(getpid()) + ".slice";
     path_ = top_ + "/" + name;
     std::error_code error;
     fs::create_directories(path_, error);

@@ -106,7 +106,8 @@ Record::Record(const Actor& owner, const std::string& role, const Endpoint& remo
     } else {
         is("process.cgroup_path", owner.cgroup_path());
     }
-    any("process.container_id");  // the tests themselves may run in a container
+    // The tests themselves may run in a container, a service, a pod.
+    any("process.container_id").any("process.systemd_unit").any("kubernetes.pod_uid");
 
     present("opened_unix_nanos").present("ended_unix_nanos");
     between("lifetime_us", 0, minute_us);

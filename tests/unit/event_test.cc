@@ -183,7 +183,12 @@ TEST_CASE("event: a server in a container", "[unit]") {
     record.socket.bytes_acked = 101;
     const std::string path =
         "/kubepods/pod1/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-    const context::Identity nginx{"/usr/sbin/nginx", path, std::string_view(path).substr(15), 33};
+    const context::Identity nginx{"/usr/sbin/nginx",
+                                  path,
+                                  std::string_view(path).substr(15),
+                                  33,
+                                  "",
+                                  "8c1a2b3c-1111-2222-3333-444455556666"};
     CHECK(differences(event_of(record, nginx), R"({
         "kind": "EVENT_KIND_CLOSED", "connection_id": "75023dacc52a000000004d174876e800", "role": "ROLE_SERVER",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
@@ -193,6 +198,7 @@ TEST_CASE("event: a server in a container", "[unit]") {
                         "/kubepods/pod1/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
                     "container_id": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
                     "source": "OWNER_SOURCE_LISTENER"},
+        "kubernetes": {"pod_uid": "8c1a2b3c-1111-2222-3333-444455556666"},
         "state": "STATE_LAST_ACK", "outcome": "OUTCOME_ESTABLISHED", "end": "END_REMOTE_CLOSE",
         "opened_unix_nanos": "1700000099999800000", "established_unix_nanos": "1700000100001000000",
         "ended_unix_nanos": "1700000103000000000",
@@ -276,11 +282,11 @@ TEST_CASE("event: its birth was missed", "[unit]") {
     record.socket.bytes_acked = 1;
     record.socket.bytes_received = 1;
     // Whose it is, the socket's cgroup still says.
-    CHECK(differences(event_of(record, {"", "/system.slice/db.service", "", {}}), R"({
+    CHECK(differences(event_of(record, {"", "/system.slice/db.service", "", {}, "db.service", ""}), R"({
         "kind": "EVENT_KIND_CLOSED", "connection_id": "75023dacc52a000000004d0000000000",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
-        "process": {"cgroup_path": "/system.slice/db.service"},
+        "process": {"cgroup_path": "/system.slice/db.service", "systemd_unit": "db.service"},
         "state": "STATE_LAST_ACK", "outcome": "OUTCOME_ESTABLISHED", "end": "END_REMOTE_CLOSE",
         "ended_unix_nanos": "1700000103000000000",
         "bytes_sent": "0", "bytes_received": "0",

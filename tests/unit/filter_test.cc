@@ -101,6 +101,40 @@ TEST_CASE("filter: by process name or glob", "[filter]") {
     CHECK_FALSE(matches({.processes = {"m"}}, odd));
 }
 
+TEST_CASE("filter: by systemd unit", "[filter]") {
+    auto e = event();
+    e.mutable_process()->set_systemd_unit("nginx.service");
+    CHECK(matches({.units = {"nginx.service"}}, e));
+    CHECK(matches({.units = {"nginx"}}, e));
+    CHECK(matches({.units = {"a", "ngin*"}}, e));
+    CHECK_FALSE(matches({.units = {"nginx.socket"}}, e));
+    CHECK_FALSE(matches({.units = {"ngin"}}, e));
+    CHECK_FALSE(matches({.units = {"nginx"}}));
+    e.mutable_process()->set_systemd_unit("session-3.scope");
+    CHECK(matches({.units = {"session-*.scope"}}, e));
+    CHECK_FALSE(matches({.units = {"session-3"}}, e));
+
+    v1::Listener listener;
+    listener.set_systemd_unit("nginx.service");
+    CHECK(Filter::make({.units = {"nginx"}})->matches(listener));
+    CHECK_FALSE(Filter::make({.units = {"apache2"}})->matches(listener));
+}
+
+TEST_CASE("filter: by the beginning of a container's id", "[filter]") {
+    auto e = event();
+    e.mutable_process()->set_container_id("8d6a0f3b");
+    CHECK(matches({.containers = {"8d6a"}}, e));
+    CHECK(matches({.containers = {"1", "8d6a0f3b"}}, e));
+    CHECK_FALSE(matches({.containers = {"6a"}}, e));
+    CHECK_FALSE(matches({.containers = {"8d6a"}}));
+    CHECK(parse({"--container", "8d6a"}).options.containers == std::vector<std::string>{"8d6a"});
+    for (const char* wrong : {"", "8D6A", "web", "8d6a-"}) {
+        INFO(wrong);
+        CHECK(parse({"--container", wrong}).error.find("is not the beginning of a container's id") !=
+              std::string::npos);
+    }
+}
+
 TEST_CASE("filter: by port of either end", "[filter]") {
     CHECK(matches({.ports = {443}}));
     CHECK(matches({.ports = {40000}}));

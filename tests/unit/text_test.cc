@@ -38,6 +38,7 @@ v1::ConnectionEvent closed() {
     process.set_uid(0);
     process.set_executable("/usr/bin/curl");
     process.set_container_id("0123456789abcdef0123456789abcdef");
+    process.set_systemd_unit("nginx.service");
     e.set_outcome(v1::OUTCOME_ESTABLISHED);
     e.set_end(v1::END_REMOTE_RESET);
     e.set_error_number(104);
@@ -157,13 +158,13 @@ TEST_CASE("text: the table", "[text]") {
 TEST_CASE("text: the wide table", "[text]") {
     CHECK(text_header(TextFormat::wide) ==
           "TIME          ROLE    PROCESS[PID]          LOCAL → REMOTE                               OUTCOME/END                        CONNECT  LIFETIME    SENT  RECEIVED     RTT  RETR"
-          "  NETNS       CONTAINER     UID      IDLE  REASON                    CONGESTION    DELIVERY  TIMELINE                                                      PARTIAL               EXECUTABLE\n");
+          "  NETNS       CONTAINER     UNIT                  UID      IDLE  REASON                    CONGESTION    DELIVERY  TIMELINE                                                      PARTIAL               EXECUTABLE\n");
     CHECK(line(TextFormat::wide, closed()) ==
           "22:13:20.123  client  curl[1234]            192.168.100.100:54321 → 10.244.12.137:443    REMOTE_RESET (ECONNRESET)            123us     3m05s     532      2.1M   4.5ms     0"
-          "  4026531840  0123456789ab  0        1.2s  RECEIVED/TCP_RFC7323_PAWS  cubic      94.1Mbit/s  SYN_SENT@0us;ESTABLISHED@123us                                END_MISSED;OWNER_UNKNOWN  /usr/bin/curl\n");
+          "  4026531840  0123456789ab  nginx.service         0        1.2s  RECEIVED/TCP_RFC7323_PAWS  cubic      94.1Mbit/s  SYN_SENT@0us;ESTABLISHED@123us                                END_MISSED;OWNER_UNKNOWN  /usr/bin/curl\n");
     CHECK(line(TextFormat::wide, refused()) ==
           "22:13:21.000  client  -                     [::1]:54321 → [::1]:81                       REFUSED (ECONNREFUSED)                   -         -       -         -       -     -"
-          "  -           -             -           -  -                         -                    -  -                                                             -                     -\n");
+          "  -           -             -                     -           -  -                         -                    -  -                                                             -                     -\n");
 }
 
 TEST_CASE("text: a long cell pushes the others on only as far as it must", "[text]") {
@@ -227,7 +228,7 @@ TEST_CASE("text: csv has a column per scalar of the schema", "[text]") {
     CHECK(names.front() == "host_id");
     CHECK(names.back() == "fin_retransmits");
     CHECK(names[16] == "process.pid");
-    CHECK(names.size() == 98);
+    CHECK(names.size() == 99);
 
     const auto e = closed();
     CHECK(csv_field(e, "host_id").empty());
@@ -252,7 +253,7 @@ TEST_CASE("text: csv has a column per scalar of the schema", "[text]") {
     CHECK(csv_field(options, "mptcp") == "true");
 
     v1::ConnectionEvent empty;
-    CHECK(line(TextFormat::csv, empty) == std::string(97, ',') + "\r\n");
+    CHECK(line(TextFormat::csv, empty) == std::string(98, ',') + "\r\n");
 }
 
 TEST_CASE("text: csv quotes what it must", "[text]") {
@@ -285,6 +286,7 @@ TEST_CASE("text: hostile names stay within their line and their field", "[text]"
     e.mutable_process()->set_name(name);
     e.mutable_process()->set_executable(name);
     e.mutable_process()->set_container_id(name);
+    e.mutable_process()->set_systemd_unit(name);
     e.mutable_reset()->set_reason(name);
     e.set_error(name);
     e.set_congestion(name);
