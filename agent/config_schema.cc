@@ -227,6 +227,8 @@ std::vector<ConfigKey> make_keys() {
              "Where the host's procfs is mounted."),
         text("context.cgroup", MEMBER(context.cgroup), 0, 4095,
              "Where the host's cgroup2 is mounted. Empty: looked up in self/mounts of context.proc."),
+        text("context.kubelet_logs", MEMBER(context.kubelet_logs), 0, 4095,
+             "Where a kubelet's log folders are, pods and containers: their names have those of pods. Empty: not asked."),
         integer("context.process_cache_entries", MEMBER(context.process_cache_entries), 64, 1048576, "",
                 "Processes remembered."),
 

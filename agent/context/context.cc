@@ -22,6 +22,13 @@ Identity Context::find(const connections::Owner& owner) {
     identity.container_id = container_id_of(identity.cgroup_path);
     identity.systemd_unit = systemd_unit_of(identity.cgroup_path);
     identity.pod_uid = pod_uid_of(identity.cgroup_path, pod_uid_);
+    if (!identity.pod_uid.empty()) {
+        if (const PodName* name = kubelet_logs_.pod(identity.pod_uid)) {
+            identity.pod = name->pod;
+            identity.pod_namespace = name->name_space;
+        }
+        identity.pod_container = kubelet_logs_.container(identity.container_id);
+    }
     return identity;
 }
 

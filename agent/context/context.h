@@ -8,6 +8,7 @@
 
 #include "agent/connections/connection.h"
 #include "agent/context/cgroups.h"
+#include "agent/context/kubelet_logs.h"
 #include "agent/context/options.h"
 #include "agent/context/processes.h"
 
@@ -22,19 +23,25 @@ struct Identity {
     std::optional<uint32_t> uid;
     std::string_view systemd_unit = {};
     std::string_view pod_uid = {};
+    std::string_view pod_namespace = {};
+    std::string_view pod = {};
+    std::string_view pod_container = {};  // the container's name in the pod
 };
 
 // Used by the capture thread alone.
 class Context {
 public:
     explicit Context(const Options& options)
-        : cgroups_(options.cgroup, options.proc), processes_(options.proc, options.process_cache_entries) {}
+        : cgroups_(options.cgroup, options.proc),
+          processes_(options.proc, options.process_cache_entries),
+          kubelet_logs_(options.kubelet_logs) {}
 
     Identity find(const connections::Owner& owner);
 
 private:
     Cgroups cgroups_;
     Processes processes_;
+    KubeletLogs kubelet_logs_;
     std::string pod_uid_;  // of the identity that was found last
 };
 

@@ -66,7 +66,11 @@ void put_process(WireWriter& out, const Connection& c, const context::Identity& 
 void put_kubernetes(WireWriter& out, const context::Identity& identity) {
     if (identity.pod_uid.empty()) return;
     const size_t kubernetes = out.begin(E::kKubernetesFieldNumber);
-    out.text(v1::Kubernetes::kPodUidFieldNumber, identity.pod_uid);
+    using K = v1::Kubernetes;
+    out.text(K::kNamespaceFieldNumber, identity.pod_namespace);
+    out.text(K::kPodFieldNumber, identity.pod);
+    out.text(K::kPodUidFieldNumber, identity.pod_uid);
+    out.text(K::kContainerFieldNumber, identity.pod_container);
     out.end(kubernetes);
 }
 

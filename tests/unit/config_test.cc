@@ -42,7 +42,7 @@ capture:
   sweep_interval_secs: 8
   btf: /tmp/btf file
   include_self: true
-context: {proc: /host/proc, cgroup: /host/cgroup, process_cache_entries: 99}
+context: {proc: /host/proc, cgroup: /host/cgroup, kubelet_logs: /host/log, process_cache_entries: 99}
 spool: {directory: "/data/\u00e9", max_bytes: 100MB}
 kafka:
   brokers: [kafka-1:9092, "[::1]:9093"]
@@ -85,6 +85,7 @@ TEST_CASE("config: each key reaches its member") {
     CHECK(config->capture.include_self);
     CHECK(config->context.proc == "/host/proc");
     CHECK(config->context.cgroup == "/host/cgroup");
+    CHECK(config->context.kubelet_logs == "/host/log");
     CHECK(config->context.process_cache_entries == 99);
     CHECK(config->spool.directory == "/data/é");
     CHECK(config->spool.max_bytes == 100'000'000);

@@ -188,7 +188,10 @@ TEST_CASE("event: a server in a container", "[unit]") {
                                   std::string_view(path).substr(15),
                                   33,
                                   "",
-                                  "8c1a2b3c-1111-2222-3333-444455556666"};
+                                  "8c1a2b3c-1111-2222-3333-444455556666",
+                                  "shop",
+                                  "web-x2x9z",
+                                  "side-car"};
     CHECK(differences(event_of(record, nginx), R"({
         "kind": "EVENT_KIND_CLOSED", "connection_id": "75023dacc52a000000004d174876e800", "role": "ROLE_SERVER",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
@@ -198,7 +201,8 @@ TEST_CASE("event: a server in a container", "[unit]") {
                         "/kubepods/pod1/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
                     "container_id": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
                     "source": "OWNER_SOURCE_LISTENER"},
-        "kubernetes": {"pod_uid": "8c1a2b3c-1111-2222-3333-444455556666"},
+        "kubernetes": {"namespace": "shop", "pod": "web-x2x9z", "pod_uid": "8c1a2b3c-1111-2222-3333-444455556666",
+                       "container": "side-car"},
         "state": "STATE_LAST_ACK", "outcome": "OUTCOME_ESTABLISHED", "end": "END_REMOTE_CLOSE",
         "opened_unix_nanos": "1700000099999800000", "established_unix_nanos": "1700000100001000000",
         "ended_unix_nanos": "1700000103000000000",

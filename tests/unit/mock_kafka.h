@@ -24,6 +24,7 @@
 #include "agent/transmit/consumer.h"
 #include "agent/transmit/transmitter.h"
 #include "tests/catch.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace tests {
 
@@ -31,24 +32,6 @@ namespace fs = std::filesystem;
 using namespace tcptrail;
 using namespace tcptrail::transmit;
 using namespace std::chrono_literals;
-
-class TemporaryFolder {
-public:
-    TemporaryFolder() {
-        path_ = fs::temp_directory_path() / "tcptrail-transmit-XXXXXX";
-        REQUIRE(mkdtemp(path_.data()) != nullptr);
-    }
-    ~TemporaryFolder() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    const std::string& path() const { return path_; }
-
-private:
-    std::string path_;
-};
 
 inline constexpr int16_t produce_request = 0;
 inline constexpr const char* connections_topic = "tcptrail.connections";

@@ -210,6 +210,28 @@ TEST_CASE("processes: the cgroup's path", "[unit]") {
     }
 }
 
+TEST_CASE("context: a pod's process", "[unit]") {
+    const Proc proc;
+    const std::string uid = "8c1a2b3c-1111-2222-3333-444455556666";
+    proc.add(42, 5000, "/usr/bin/curl", "0::/kubepods/burstable/pod" + uid + "/" + id + "\n");
+    std::filesystem::create_directories(proc.path() + "/log/pods/shop_web-x2x9z_" + uid);
+    Options options;
+    options.proc = proc.path();
+    options.cgroup = "/nonexistent";
+    options.kubelet_logs = proc.path() + "/log";
+    Context context(options);
+    connections::Owner owner;
+    owner.pid = 42;
+    owner.start_ns = ns_of(5000);
+    const Identity identity = context.find(owner);
+    CHECK(identity.container_id == id);
+    CHECK(identity.systemd_unit.empty());
+    CHECK(identity.pod_uid == uid);
+    CHECK(identity.pod == "web-x2x9z");
+    CHECK(identity.pod_namespace == "shop");
+    CHECK(identity.pod_container.empty());  // its container has no log yet
+}
+
 TEST_CASE("context: the socket's owner", "[unit]") {
     const Proc proc;
     proc.add(42, 5000, "/usr/bin/curl", "5:memory:/docker/" + id + "\n0::/\n");

@@ -17,30 +17,16 @@
 
 #include "agent/spool/spool.h"
 #include "tests/catch.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace tcptrail::spool {
 
 namespace fs = std::filesystem;
 
-// A folder that ends with the test.
-class TemporaryFolder {
+// A folder for a spool.
+class TemporaryFolder : public tests::TemporaryFolder {
 public:
-    TemporaryFolder() {
-        path_ = fs::temp_directory_path() / "tcptrail-spool-XXXXXX";
-        REQUIRE(mkdtemp(path_.data()) != nullptr);
-    }
-    ~TemporaryFolder() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-    std::string path() const { return path_; }
-    std::string file() const { return path_ + "/spool.db"; }
-
-private:
-    std::string path_;
+    std::string file() const { return path() + "/spool.db"; }
 };
 
 // All in one lane; spool_lanes_test has two.
