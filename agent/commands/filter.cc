@@ -170,6 +170,13 @@ bool Filter::matches(const v1::ConnectionEvent& event) const {
                              [&](const std::string& pattern) {
                                  return is_unit(pattern, event.process().systemd_unit());
                              }) &&
+           any_or_none_given(options_.namespaces,
+                             [&](const std::string& pattern) {
+                                 return is_name(pattern, event.kubernetes().namespace_());
+                             }) &&
+           any_or_none_given(
+               options_.pods,
+               [&](const std::string& pattern) { return is_name(pattern, event.kubernetes().pod()); }) &&
            any_or_none_given(options_.containers,
                              [&](const std::string& beginning) {
                                  return event.process().container_id().starts_with(beginning);
@@ -190,6 +197,8 @@ bool Filter::matches(const v1::Listener& listener) const {
     event.mutable_process()->set_name(listener.name());
     event.mutable_process()->set_systemd_unit(listener.systemd_unit());
     event.mutable_process()->set_container_id(listener.container_id());
+    event.mutable_kubernetes()->set_namespace_(listener.pod_namespace());
+    event.mutable_kubernetes()->set_pod(listener.pod());
     return matches(event);
 }
 
@@ -214,6 +223,16 @@ void add_filter_options(CLI::App& app, FilterOptions& options) {
                                      "Connections of the container whose id begins so; repeat it for more");
     container->check(container_problem)->type_name("ID");
 
+    auto* name_space =
+        app.add_option("--namespace", options.namespaces,
+                       "Connections of pods in this namespace of Kubernetes, a glob perhaps; repeat it "
+                       "for more");
+    name_space->type_name("NAME");
+
+    auto* pod = app.add_option("--pod", options.pods,
+                               "Connections of pods of this name, a glob perhaps; repeat it for more");
+    pod->type_name("NAME");
+
     auto* port = app.add_option("--port", options.ports,
                                 "Connections with this port at either end; repeat it for more");
     port->transform(number("a port", 65535))->type_name("N");
@@ -223,7 +242,7 @@ void add_filter_options(CLI::App& app, FilterOptions& options) {
     address->check(network_problem)->type_name("CIDR");
 
     // One value each time, so that the command's own arguments may follow.
-    for (auto* option : {pid, process, unit, container, port, address})
+    for (auto* option : {pid, process, unit, container, name_space, pod, port, address})
         option->allow_extra_args(false);
 
     auto set_role = [&options](const std::string& role) {
@@ -242,7 +261,8 @@ void add_filter_options(CLI::App& app, FilterOptions& options) {
         app.add_option("--netns", options.netns, "Connections in the network namespace of this inode");
     netns->transform(number("the inode of a network namespace", UINT32_MAX))->type_name("INODE");
 
-    for (auto* option : {pid, process, unit, container, port, address, role, failed, netns}) {
+    for (auto* option :
+         {pid, process, unit, container, name_space, pod, port, address, role, failed, netns}) {
         option->group("Filters (an event must pass all that are given)");
     }
 }

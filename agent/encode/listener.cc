@@ -35,6 +35,10 @@ v1::Listener listener_message(const connections::Listener& listener, const conte
     message.set_cgroup_path(repaired_utf8(identity.cgroup_path));
     message.set_container_id(std::string(identity.container_id));
     message.set_systemd_unit(std::string(identity.systemd_unit));
+    message.set_pod_namespace(std::string(identity.pod_namespace));
+    message.set_pod(std::string(identity.pod));
+    message.set_pod_uid(std::string(identity.pod_uid));
+    message.set_pod_container(std::string(identity.pod_container));
     if (listener.opened_unix_nanos) message.set_opened_unix_nanos(*listener.opened_unix_nanos);
     message.set_accept_queue(listener.accept_queue);
     message.set_accept_queue_limit(listener.accept_queue_limit);

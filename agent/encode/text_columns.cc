@@ -15,6 +15,10 @@ std::string process_cell(const std::string& name, uint32_t pid) {
     return cut(or_absent(printable(name)), process_width - number.size()) + number;
 }
 
+std::string pod_cell(const std::string& name_space, const std::string& pod) {
+    return pod.empty() ? std::string(absent) : printable(name_space) + '/' + printable(pod);
+}
+
 std::string endpoint_cell(const std::string& address, uint32_t port) {
     if (address.empty()) return std::string(absent);
     const bool brackets = address.find(':') != std::string::npos;

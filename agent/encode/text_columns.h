@@ -15,6 +15,7 @@ inline constexpr std::string_view absent = "-";
 inline constexpr size_t process_width = 20;
 inline constexpr size_t container_width = 12;
 inline constexpr size_t unit_width = 20;
+inline constexpr size_t pod_width = 30;
 
 inline std::string or_absent(std::string text) {
     return text.empty() ? std::string(absent) : text;
@@ -27,6 +28,9 @@ std::string process_cell(const std::string& name, uint32_t pid);
 std::string endpoint_cell(const std::string& address, uint32_t port);
 
 enum class Align { left, right };
+
+// "namespace/pod": absent where the pod's name is not known.
+std::string pod_cell(const std::string& name_space, const std::string& pod);
 
 template <class Message>
 struct Column {

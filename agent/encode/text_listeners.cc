@@ -36,6 +36,8 @@ const Column<Listener> columns[] = {
      }},
     {"UNIT", 0, unit_width, Align::left,
      [](const Listener& listener) { return or_absent(printable(listener.systemd_unit())); }},
+    {"POD", 0, pod_width, Align::left,
+     [](const Listener& listener) { return pod_cell(listener.pod_namespace(), listener.pod()); }},
     {"UID", 0, 5, Align::left,
      [](const Listener& listener) {
          return listener.has_uid() ? std::to_string(listener.uid()) : std::string(absent);

@@ -103,6 +103,10 @@ std::string unit(const ConnectionEvent& event) {
     return or_absent(printable(event.process().systemd_unit()));
 }
 
+std::string pod(const ConnectionEvent& event) {
+    return pod_cell(event.kubernetes().namespace_(), event.kubernetes().pod());
+}
+
 std::string uid(const ConnectionEvent& event) {
     return event.process().has_uid() ? std::to_string(event.process().uid()) : std::string(absent);
 }
@@ -143,6 +147,7 @@ const Column<Event> columns[] = {
     {"NETNS", 0, 10, Align::left, netns},
     {"CONTAINER", 0, container_width, Align::left, container},
     {"UNIT", 0, unit_width, Align::left, unit},
+    {"POD", 0, pod_width, Align::left, pod},
     {"UID", 0, 5, Align::left, uid},
     {"IDLE", 0, 6, Align::right, if_known<&Event::has_idle_us, &Event::idle_us, human_duration>},
     {"REASON", 0, 24, Align::left, reset},
@@ -175,6 +180,7 @@ const Column<Event> open_columns[] = {
     {"NETNS", 0, 10, Align::left, netns},
     {"CONTAINER", 0, container_width, Align::left, container},
     {"UNIT", 0, unit_width, Align::left, unit},
+    {"POD", 0, pod_width, Align::left, pod},
     {"UID", 0, 5, Align::left, uid},
     {"CONNECT", 0, 7, Align::right, if_known<&Event::has_connect_us, &Event::connect_us, human_duration>},
     {"CONGESTION", 0, 10, Align::left, congestion},

@@ -91,6 +91,12 @@ void value_of(Label label, const Connection& c, const context::Identity& identit
             return use(c.netns);
         case Label::systemd_unit:
             return use(identity.systemd_unit);
+        case Label::k8s_namespace:
+            return use(identity.pod_namespace);
+        case Label::k8s_pod:
+            return use(identity.pod);
+        case Label::k8s_container:
+            return use(identity.pod_container);
     }
 }
 

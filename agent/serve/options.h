@@ -18,9 +18,14 @@ enum class Label : uint8_t {
     remote_scope,    // loopback, link_local, private, public
     netns,           // inode of the network namespace
     systemd_unit,    // empty: none
+    k8s_namespace,   // of the pod; these are OpenTelemetry's names, k8s.namespace.name
+    k8s_pod,
+    k8s_container,  // its name in the pod
 };
-inline constexpr const char* label_names[] = {"process",     "container_id", "cgroup", "server_address",
-                                              "server_port", "remote_scope", "netns",  "systemd_unit"};
+inline constexpr const char* label_names[] = {"process",        "container_id",      "cgroup",
+                                              "server_address", "server_port",       "remote_scope",
+                                              "netns",          "systemd_unit",      "k8s_namespace_name",
+                                              "k8s_pod_name",   "k8s_container_name"};
 
 enum class Histogram : uint8_t {
     connect,

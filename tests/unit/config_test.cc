@@ -153,7 +153,8 @@ TEST_CASE("config: lists of choices") {
     }
     CHECK(tests::error_of("serve: {metrics: {labels: [process, pod]}}") ==
           "FILE:1: serve.metrics.labels: \"pod\" is not one of the choices; allowed: process, container_id, "
-          "cgroup, server_address, server_port, remote_scope, netns, systemd_unit, each once");
+          "cgroup, server_address, server_port, remote_scope, netns, systemd_unit, k8s_namespace_name, "
+          "k8s_pod_name, k8s_container_name, each once");
 }
 
 TEST_CASE("config: sizes") {

@@ -120,6 +120,23 @@ TEST_CASE("filter: by systemd unit", "[filter]") {
     CHECK_FALSE(Filter::make({.units = {"apache2"}})->matches(listener));
 }
 
+TEST_CASE("filter: by pod", "[filter]") {
+    auto e = event();
+    e.mutable_kubernetes()->set_namespace_("shop");
+    e.mutable_kubernetes()->set_pod("web-7d4b9c6f5-x2x9z");
+    CHECK(matches({.namespaces = {"shop"}, .pods = {"web-*"}}, e));
+    CHECK_FALSE(matches({.namespaces = {"kube-*"}, .pods = {"web-*"}}, e));
+    CHECK_FALSE(matches({.pods = {"web"}}, e));
+    CHECK_FALSE(matches({.namespaces = {"shop"}}));
+    CHECK_FALSE(matches({.pods = {"web-*"}}));
+
+    v1::Listener listener;
+    listener.set_pod_namespace("shop");
+    listener.set_pod("web-7d4b9c6f5-x2x9z");
+    CHECK(Filter::make({.namespaces = {"shop"}, .pods = {"web-*"}})->matches(listener));
+    CHECK_FALSE(Filter::make({.namespaces = {"bank"}})->matches(listener));
+}
+
 TEST_CASE("filter: by the beginning of a container's id", "[filter]") {
     auto e = event();
     e.mutable_process()->set_container_id("8d6a0f3b");

@@ -39,6 +39,8 @@ v1::ConnectionEvent closed() {
     process.set_executable("/usr/bin/curl");
     process.set_container_id("0123456789abcdef0123456789abcdef");
     process.set_systemd_unit("nginx.service");
+    e.mutable_kubernetes()->set_namespace_("shop");
+    e.mutable_kubernetes()->set_pod("web-x2x9z");
     e.set_outcome(v1::OUTCOME_ESTABLISHED);
     e.set_end(v1::END_REMOTE_RESET);
     e.set_error_number(104);
@@ -158,13 +160,13 @@ TEST_CASE("text: the table", "[text]") {
 TEST_CASE("text: the wide table", "[text]") {
     CHECK(text_header(TextFormat::wide) ==
           "TIME          ROLE    PROCESS[PID]          LOCAL → REMOTE                               OUTCOME/END                        CONNECT  LIFETIME    SENT  RECEIVED     RTT  RETR"
-          "  NETNS       CONTAINER     UNIT                  UID      IDLE  REASON                    CONGESTION    DELIVERY  TIMELINE                                                      PARTIAL               EXECUTABLE\n");
+          "  NETNS       CONTAINER     UNIT                  POD                             UID      IDLE  REASON                    CONGESTION    DELIVERY  TIMELINE                                                      PARTIAL               EXECUTABLE\n");
     CHECK(line(TextFormat::wide, closed()) ==
           "22:13:20.123  client  curl[1234]            192.168.100.100:54321 → 10.244.12.137:443    REMOTE_RESET (ECONNRESET)            123us     3m05s     532      2.1M   4.5ms     0"
-          "  4026531840  0123456789ab  nginx.service         0        1.2s  RECEIVED/TCP_RFC7323_PAWS  cubic      94.1Mbit/s  SYN_SENT@0us;ESTABLISHED@123us                                END_MISSED;OWNER_UNKNOWN  /usr/bin/curl\n");
+          "  4026531840  0123456789ab  nginx.service         shop/web-x2x9z                  0        1.2s  RECEIVED/TCP_RFC7323_PAWS  cubic      94.1Mbit/s  SYN_SENT@0us;ESTABLISHED@123us                                END_MISSED;OWNER_UNKNOWN  /usr/bin/curl\n");
     CHECK(line(TextFormat::wide, refused()) ==
           "22:13:21.000  client  -                     [::1]:54321 → [::1]:81                       REFUSED (ECONNREFUSED)                   -         -       -         -       -     -"
-          "  -           -             -                     -           -  -                         -                    -  -                                                             -                     -\n");
+          "  -           -             -                     -                               -           -  -                         -                    -  -                                                             -                     -\n");
 }
 
 TEST_CASE("text: a long cell pushes the others on only as far as it must", "[text]") {
@@ -237,7 +239,7 @@ TEST_CASE("text: csv has a column per scalar of the schema", "[text]") {
     CHECK(csv_field(e, "role") == "CLIENT");
     CHECK(csv_field(e, "process.name") == "curl");
     CHECK(csv_field(e, "process.uid") == "0");
-    CHECK(csv_field(e, "kubernetes.pod").empty());
+    CHECK(csv_field(e, "kubernetes.remote_pod").empty());
     CHECK(csv_field(e, "reset.direction") == "RECEIVED");
     CHECK(csv_field(e, "ended_unix_nanos") == "1700000000123999999");
     CHECK(csv_field(e, "retransmits") == "0");
@@ -287,6 +289,7 @@ TEST_CASE("text: hostile names stay within their line and their field", "[text]"
     e.mutable_process()->set_executable(name);
     e.mutable_process()->set_container_id(name);
     e.mutable_process()->set_systemd_unit(name);
+    e.mutable_kubernetes()->set_pod(name);
     e.mutable_reset()->set_reason(name);
     e.set_error(name);
     e.set_congestion(name);
