@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What can happen to the disk under the spool: faults 44, 46 and 54. What bytes can turn into is
-// unit/spool_test's.
+// unit/spool_damage_test's.
 #include <signal.h>
 
 #include <algorithm>

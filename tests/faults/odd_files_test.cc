@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Fault 49: what may lie where the spool's files should. unit/spool_test has what may be in them.
+// Fault 49: what may lie where the spool's files should. unit/spool_damage_test has what may be in them.
 #include <sys/stat.h>
 #include <unistd.h>
 
