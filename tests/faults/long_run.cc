@@ -15,9 +15,9 @@ namespace tests {
 
 namespace {
 
-// Times what it had with the first events: the window, librdkafka's queue and the database's cache fill up
-// once.
-constexpr uint64_t may_grow_to = 2;
+// Beyond what it had with the first events: the window, librdkafka's queue and the database's cache fill up
+// once, while it catches up, however long it was held up. 24 to 32 MB were measured.
+constexpr uint64_t may_grow_kib = 40 << 10;
 
 // Topics must be there before the agent, and what it traces before the load.
 std::vector<std::string> agent_of(const Setting& setting, const std::string& servers) {
@@ -76,7 +76,7 @@ void LongRun::require_flat_memory() {
         std::printf(", %lu to %lu", least, most);
     }
     std::printf(" in the thirds of %zu samples\n", samples.size());
-    CHECK(std::ranges::max(samples) < may_grow_to * samples.front());
+    CHECK(std::ranges::max(samples) < samples.front() + may_grow_kib);
 }
 
 Outcome LongRun::finish(const std::vector<Truth>& others, uint64_t less) {
