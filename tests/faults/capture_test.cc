@@ -63,7 +63,7 @@ TEST_CASE("fault 2: the ring and the map of connections are full at once", "[fau
     require_stops(agent);
     const Outcome outcome = require_audit(setting, {after});
     CHECK(outcome.seen == outcome.delivered + outcome.lost);
-    const Told told = told_at(own.port(), setting);
+    const ToldAtPort told = told_at(own.port(), setting);
     CHECK(told.ends + outcome.lost >= 2 * count);
     // What the ring took of these: all but 64 at most had no place in the map, nor one of two slots.
     CHECK(told.ends <= told.without_beginning + 66);
@@ -84,7 +84,7 @@ TEST_CASE("fault 4: more connections are open than are remembered", "[faults][ro
     CHECK(require_audit(setting, {}).lost == 0);
 
     // Each end is told, those without a memory of their beginning as such.
-    const Told told = told_at(own.port(), setting);
+    const ToldAtPort told = told_at(own.port(), setting);
     CHECK(told.ends == 2 * count);
     CHECK(told.ids.size() == told.ends);
     CHECK(told.without_beginning >= 2 * count - 66);

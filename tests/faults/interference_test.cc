@@ -164,7 +164,7 @@ TEST_CASE("fault 17: connections end while the programs are switched off", "[fau
         require_delivered(pinned.setting, 2 * count);
         std::this_thread::sleep_for(seconds(2));
         require_stops(agent);
-        const Told told = told_at(own.port(), pinned.setting);
+        const ToldAtPort told = told_at(own.port(), pinned.setting);
         CHECK(told.ends == 2 * count);
         CHECK(told.ids.size() == 2 * count);
         CHECK(told.without_end == 2 * count);

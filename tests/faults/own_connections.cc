@@ -39,10 +39,10 @@ void OwnConnections::close() {
     open_.clear();
 }
 
-Told told_at(uint16_t port, const Setting& setting) {
+ToldAtPort told_at(uint16_t port, const Setting& setting) {
     struct stat netns{};
     REQUIRE(stat("/proc/self/ns/net", &netns) == 0);
-    Told told;
+    ToldAtPort told;
     std::istringstream lines(setting.consume().output);
     for (std::string line; std::getline(lines, line);) {
         const auto event = nlohmann::json::parse(line);

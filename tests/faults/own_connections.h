@@ -29,12 +29,12 @@ private:
 };
 
 // What is told of this process's connections at a port.
-struct Told {
+struct ToldAtPort {
     uint64_t ends = 0;
     uint64_t without_beginning = 0;  // PARTIAL_BIRTH_MISSED
     uint64_t without_end = 0;        // PARTIAL_END_MISSED
     std::set<std::string> ids;
 };
-Told told_at(uint16_t port, const Setting& setting);
+ToldAtPort told_at(uint16_t port, const Setting& setting);
 
 }  // namespace tests
