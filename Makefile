@@ -206,7 +206,7 @@ tests: $(program) $(test_programs) $(tools) | $(packages) ## build all test prog
 test-unit: $(program) $(BUILD)/tests/unit-test | $(packages) ## unit tests: seconds, no root, no broker
 	@tests/run unit
 test: tests ## unit, scripts, rules and dashboards, kernel (root), commands of the documents, kafka (starts the broker), faults
-	@tests/run unit-beside scripts rules kernel docs kafka faults
+	@tests/run unit-beside scripts rules kernel docs kafka-beside faults
 test-kernel: tests ## the tests that need root and a kernel with BTF
 	@tests/run kernel
 test-kafka: tests ## the tests against the real broker
@@ -222,7 +222,7 @@ test-long: tests ## those of them that take long
 test-secure: $(program) $(BUILD)/tests/tools/generate ## what deploy/docs/secure-kafka.md tells its reader to do
 	@tests/run secure
 soak: tests ## the longest: hours
-	@tests/run soak
+	@tests/run soak every-byte
 test-upgrade: tests ## from one agent to the next under load, each second one with other records
 	@tests/tools/other_layout $(BUILD)/other-layout/overlay
 	@$(MAKE) BUILD=$(BUILD)/other-layout OVERLAY=$(BUILD)/other-layout/overlay $(BUILD)/other-layout/tcptrail

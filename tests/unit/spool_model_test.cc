@@ -209,10 +209,12 @@ TEST_CASE("two threads: each event is delivered or counted as evicted, never bot
     const uint64_t max_bytes = 60'000;
     Open open = open_spool(options_in(folder.path(), max_bytes));
     std::atomic<bool> done = false;
+    std::atomic<bool> full = false;  // more has come than there is room for
     std::vector<uint64_t> delivered;
     int last = -1;
     bool ordered = true;
     std::thread transmit([&] {
+        full.wait(false);
         std::mt19937 random(7);
         std::vector<uint64_t> taken;
         for (;;) {
@@ -237,11 +239,18 @@ TEST_CASE("two threads: each event is delivered or counted as evicted, never bot
             if (random() % 50 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
         }
     });
-    for (int i = 0; i < 3000; i++)
+    std::string error;
+    for (int i = 0; i < 3000; i++) {
         if (auto appended = open.spool->append(messages(i * 5, 5, 400), {}); !appended)
-            FAIL(appended.error().message);
+            error = appended.error().message;
+        if (i == 100) {
+            full = true;
+            full.notify_one();
+        }
+    }
     done = true;
     transmit.join();
+    CHECK(error.empty());
     // The checkpointer may have its turn.
     for (int i = 0; open.spool->stats().held > 0 && i < 1000; i++) {
         REQUIRE(open.spool->maintain());
