@@ -19,7 +19,7 @@ namespace tcptrail::context {
 
 namespace {
 
-constexpr size_t max_paths = 65536;  // beyond it the cache begins anew
+constexpr size_t max_places = 65536;  // beyond it the cache begins anew
 constexpr uint64_t walk_interval_ns = 1'000'000'000;
 constexpr int handle_type_kernfs = 0xfe;  // FILEID_KERNFS of include/linux/exportfs.h
 constexpr uint64_t handle_bytes = sizeof(uint64_t);
@@ -62,21 +62,21 @@ Cgroups::Cgroups(const std::string& mount, const std::string& proc)
     if (!mount_.empty()) mount_fd_.reset(open(mount_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-const std::string* Cgroups::path_of(uint64_t id) {
+const Place* Cgroups::place_of(uint64_t id) {
     if (!id || !mount_fd_.valid()) return nullptr;
-    if (const auto found = paths_.find(id); found != paths_.end()) return &found->second;
-    if (paths_.size() >= max_paths) paths_.clear();
-    if (const std::string* path = by_handle(id)) return path;
+    if (const auto found = places_.find(id); found != places_.end()) return &found->second;
+    if (places_.size() >= max_places) places_.clear();
+    if (const Place* place = by_handle(id)) return place;
     const uint64_t now = monotonic_nanos();
     if (handles_allowed_ || now - walked_ns_ < walk_interval_ns) return nullptr;
     walked_ns_ = now;
     walk();
-    const auto found = paths_.find(id);
-    return found == paths_.end() ? nullptr : &found->second;
+    const auto found = places_.find(id);
+    return found == places_.end() ? nullptr : &found->second;
 }
 
 // The id is the file handle of the cgroup's folder.
-const std::string* Cgroups::by_handle(uint64_t id) {
+const Place* Cgroups::by_handle(uint64_t id) {
     if (!handles_allowed_) return nullptr;
     alignas(file_handle) char buffer[sizeof(file_handle) + handle_bytes];
     auto* handle = reinterpret_cast<file_handle*>(buffer);
@@ -93,19 +93,19 @@ const std::string* Cgroups::by_handle(uint64_t id) {
         std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(folder.get()), error).string();
     if (error || !path.starts_with(mount_)) return nullptr;
     const std::string below(without_deleted(std::string_view(path).substr(mount_.size())));
-    return &paths_.emplace(id, below.empty() ? "/" : below).first->second;
+    return &places_.try_emplace(id, below.empty() ? "/" : below).first->second;
 }
 
 // Without the capability: the id is also the inode number of the folder. What is gone stays known: its last
 // connections may still be told.
 void Cgroups::walk() {
     std::vector<std::string> folders = {""};
-    while (!folders.empty() && paths_.size() < max_paths) {
+    while (!folders.empty() && places_.size() < max_places) {
         const std::string folder = std::move(folders.back());
         folders.pop_back();
         struct stat status{};
         if (stat((mount_ + folder).c_str(), &status) != 0) continue;
-        paths_.insert_or_assign(status.st_ino, folder.empty() ? "/" : folder);
+        places_.insert_or_assign(status.st_ino, Place(folder.empty() ? "/" : folder));
         std::error_code error;
         for (std::filesystem::directory_iterator entry(mount_ + folder, error), end; !error && entry != end;
              entry.increment(error))

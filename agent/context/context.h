@@ -42,7 +42,6 @@ private:
     Cgroups cgroups_;
     Processes processes_;
     KubeletLogs kubelet_logs_;
-    std::string pod_uid_;  // of the identity that was found last
 };
 
 }  // namespace tcptrail::context

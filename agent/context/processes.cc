@@ -80,7 +80,7 @@ Process Processes::read(uint32_t pid, uint64_t start_ns) const {
     Process process;
     std::error_code error;
     process.executable = without_deleted(std::filesystem::read_symlink(folder + "/exe", error).string());
-    process.cgroup_path = cgroup_path_of(read_file(folder + "/cgroup"));
+    process.place = Place(cgroup_path_of(read_file(folder + "/cgroup")));
     process.uid = real_uid_of(read_file(folder + "/status"));
     if (start_ns && !is_the_one()) return {};  // it ended meanwhile and another took its pid
     return process;

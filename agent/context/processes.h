@@ -7,12 +7,14 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "agent/context/place.h"
+
 namespace tcptrail::context {
 
 // What /proc tells of a process. Empty where it was gone, or we may not look.
 struct Process {
     std::string executable;
-    std::string cgroup_path;
+    Place place;
     uint32_t uid = ~0u;  // real; ~0: not known
 };
 

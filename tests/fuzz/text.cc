@@ -64,8 +64,7 @@ void take_names(std::string_view text) {
     expect(id.empty() || (id.size() == 64 && text.find(id) != text.npos), "a container id of its own");
     const auto unit = context::systemd_unit_of(text);
     expect(unit.empty() || (unit.contains('.') && text.contains(unit)), "a unit of its own");
-    std::string room;
-    const auto pod = context::pod_uid_of(text, room);
+    const auto pod = context::pod_uid_of(text);
     expect(pod.empty() || pod.size() == 32 || pod.size() == 36, "no uid of a pod");
     expect(text.starts_with(context::without_deleted(text)), "not a beginning of it");
     (void)context::cgroup_path_of(text);

@@ -79,8 +79,8 @@ private:
 
 // nullptr as text.
 std::string path_or_none(Cgroups& cgroups, uint64_t id) {
-    const std::string* path = cgroups.path_of(id);
-    return path ? *path : "(none)";
+    const auto* place = cgroups.place_of(id);
+    return place ? place->cgroup_path : "(none)";
 }
 
 }  // namespace

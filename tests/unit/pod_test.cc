@@ -16,8 +16,7 @@ const std::string escaped = "8c1a2b3c_1111_2222_3333_444455556666";
 const std::string of_static_pod = "fedcba9876543210fedcba9876543210";
 
 std::string uid_of(const std::string& path) {
-    std::string room = "what was there before";
-    return std::string(pod_uid_of(path, room));
+    return pod_uid_of(path);
 }
 
 }  // namespace

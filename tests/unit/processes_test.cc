@@ -69,7 +69,7 @@ TEST_CASE("processes: what /proc tells", "[unit]") {
     Processes processes(proc.path(), 8);
     const Process& process = processes.find(42, ns_of(5000), "curl");
     CHECK(process.executable == "/usr/bin/curl");
-    CHECK(process.cgroup_path == "/system.slice/web.service");
+    CHECK(process.place.cgroup_path == "/system.slice/web.service");
     CHECK(process.uid == 1000);  // the real one
 }
 
@@ -94,7 +94,7 @@ TEST_CASE("processes: of another that has the pid by now nothing is told", "[uni
     Processes processes(proc.path(), 8);
     const Process& process = processes.find(42, ns_of(5000), "curl");
     CHECK(process.executable.empty());
-    CHECK(process.cgroup_path.empty());
+    CHECK(process.place.cgroup_path.empty());
     CHECK(process.uid == ~0u);
     // A start that the kernel did not tell is not compared.
     CHECK(Processes(proc.path(), 8).find(42, 0, "curl").executable == "/usr/bin/other");
@@ -126,7 +126,7 @@ TEST_CASE("processes: one that is gone", "[unit]") {
     for (const uint64_t start : {uint64_t{0}, ns_of(5000)}) {
         const Process& process = processes.find(42, start, "curl");
         CHECK(process.executable.empty());
-        CHECK(process.cgroup_path.empty());
+        CHECK(process.place.cgroup_path.empty());
         CHECK(process.uid == ~0u);
     }
 }
