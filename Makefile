@@ -33,8 +33,8 @@ endif
 
 # ---- Debian packages: installed here, in one step, when one is missing
 
-test_goals := test test-deb% test-prometheus test-long test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-vm test-docs tests bench-first-light bench-mixed
-kafka_goals := test test-deb% test-trixie test-secure test-long test-faults test-upgrade soak test-kafka kafka-up bench bench-offline
+test_goals := test test-deb% test-prometheus test-long test-faults test-upgrade soak test-tsan thread-test test-unit test-kernel test-kafka test-kubernetes test-vm test-docs tests bench-first-light bench-mixed
+kafka_goals := test test-deb% test-trixie test-secure test-long test-faults test-upgrade soak test-kafka test-kubernetes kafka-up bench bench-offline
 check_goals := check check-format check-tidy check-shell check-proto
 goals := $(or $(MAKECMDGOALS),all)
 sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_goals),$(goals)),check) \
@@ -42,7 +42,9 @@ sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_
 	$(if $(filter test test-kernel test-prometheus,$(goals)),metrics) \
 	$(if $(filter test test-long test-faults test-secure test-trixie soak bench,$(goals)),faults) $(if $(filter fuzz fuzz-programs,$(goals)),fuzz) \
 	$(if $(filter test-trixie test-deb%,$(goals)),trixie) $(if $(filter test-vm test-deb%,$(goals)),vm) \
-	$(if $(filter bench bench-%,$(goals)),bench) $(if $(filter deb test-deb%,$(goals)),deb) $(if $(filter test-deb%,$(goals)),guest)
+	$(if $(filter bench bench-%,$(goals)),bench) $(if $(filter deb test-deb%,$(goals)),deb) $(if $(filter test-deb%,$(goals)),guest) \
+	$(if $(filter image test-image,$(goals)),trixie image) $(if $(filter image-root,$(goals)),image-root) $(if $(filter test-chart,$(goals)),chart) \
+	$(if $(filter test-kubernetes,$(goals)),kubernetes chart trixie image kafka)
 empty :=
 packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
 
@@ -161,6 +163,20 @@ DEB_VERSION ?= $(VERSION)$(if $(commit),+$(shell git rev-list --count HEAD).$(su
 deb: | $(packages) ## build the Debian package, in build/deb
 	@deploy/make-deb $(DEB_VERSION)
 
+# ---- The image
+
+image: | $(packages) ## build the container image, in build/image
+	@deploy/image/build $(TAG)
+# Its files, on the system that this make runs on.
+image-root: $(program) | $(packages)
+	$(say) ROOT $(BUILD)/image-root
+	$(Q)SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) deploy/image/make-root $(program) $(BUILD)/image-root $(version_text)
+
+# helm: that of tests/kubernetes/build, unless HELM says another.
+manifests: ## render the chart into deploy/kubernetes, and copy the rules into it
+	$(Q)cp deploy/prometheus/tcptrail.rules.yaml deploy/helm/tcptrail/files/
+	$(Q)HELM="$${HELM:-$$(tests/kubernetes/build)/helm}" deploy/kubernetes/render
+
 # ---- Tests: one program per folder, plus tools
 
 test_object = $(patsubst %.cc,$(BUILD)/%.o,$(sort $(shell find tests/$(1) -name '*.cc' $(2))))
@@ -213,13 +229,15 @@ test-kafka: tests ## the tests against the real broker
 	@tests/run kafka
 test-docs: tests ## the commands of deploy/docs that need nothing but the binary
 	@tests/run docs
-test-prometheus: $(program) $(BUILD)/tests/tools/generate ## a real Prometheus beside agents under load, with the rules and dashboards
+test-prometheus: $(program) $(BUILD)/tests/tools/generate | $(packages) ## a real Prometheus beside agents under load, with the rules and dashboards
 	@tests/run prometheus
+test-kubernetes: $(program) image | $(packages) ## a real Kubernetes node on this machine, its programs built once; ARGS='identity upgrade': these phases
+	@KUBERNETES_PHASES='$(ARGS)' tests/run kubernetes
 test-faults: tests ## what can go wrong, for real: broker, disk, processes, kernel
 	@tests/run faults
 test-long: tests ## those of them that take long
 	@tests/run long secure
-test-secure: $(program) $(BUILD)/tests/tools/generate ## what deploy/docs/secure-kafka.md tells its reader to do
+test-secure: $(program) $(BUILD)/tests/tools/generate | $(packages) ## what deploy/docs/secure-kafka.md tells its reader to do
 	@tests/run secure
 soak: tests ## the longest: hours
 	@tests/run soak every-byte
@@ -227,6 +245,10 @@ test-upgrade: tests ## from one agent to the next under load, each second one wi
 	@tests/tools/other_layout $(BUILD)/other-layout/overlay
 	@$(MAKE) BUILD=$(BUILD)/other-layout OVERLAY=$(BUILD)/other-layout/overlay $(BUILD)/other-layout/tcptrail
 	@tests/run upgrade
+test-chart: $(program) | $(packages) ## the chart and the manifests: lint, values, rights, drift
+	@tests/run chart
+test-image: | $(packages) ## the image: what is in it, and whether packing it twice is the same; TWICE=yes: compiling, too
+	@tests/run image$(TWICE:yes=-twice)
 test-vm: $(program) $(BUILD)/tests/kernel-test | $(packages) ## the kernel tests on Linux 6.1 and 6.12, in virtual machines
 	@tests/vm/run $(ARGS)
 
@@ -243,7 +265,7 @@ test-deb-trixie: tests ## the second: built and installed there
 
 fuzz_targets := $(patsubst tests/fuzz/%.cc,%,$(filter-out %/fuzzer.cc %_test.cc,$(wildcard tests/fuzz/*.cc)))
 # What parses, and what that needs: neither BPF nor the commands.
-fuzz_sources := $(wildcard agent/config*.cc $(addprefix agent/,$(addsuffix /*.cc,base connections context encode spool)))
+fuzz_sources := $(wildcard agent/config*.cc $(addprefix agent/,$(addsuffix /*.cc,base cluster connections context encode spool)))
 fuzz_objects := $(patsubst %.cc,$(BUILD)/%.o,$(fuzz_sources) agent/capture/decode.cc agent/capture/lean.cc agent/serve/http_request.cc agent/serve/listen_address.cc agent/transmit/client.cc agent/transmit/framing.cc agent/transmit/setup.cc \
 	agent/commands/filter.cc) $(pb_objects)
 
@@ -272,7 +294,7 @@ $(BUILD)/tests/bench/stages/record_ring: $(BUILD)/tests/bench/stages/record_ring
 	$(say) LINK $@
 	$(Q)$(CXX) $(ldflags) $^ $(libs) -o $@
 
-bench-stages: $(stage_bench) $(BUILD)/tests/bench/stages/record_ring $(BUILD)/tests/tools/mix ## ns and allocations of each stage per event, beside its floor
+bench-stages: $(stage_bench) $(BUILD)/tests/bench/stages/record_ring $(BUILD)/tests/tools/mix | $(packages) ## ns and allocations of each stage per event, beside its floor
 	@tests/bench/stages/run $(ARGS)
 
 # What tcptrail is measured beside, and what makes its load. They share no code with the agent.
@@ -308,8 +330,8 @@ kafka-down: ## stop it
 	@tests/kafka/broker down
 
 # The stages that threads share, with their tests: the whole program is not needed.
-thread_sources := $(wildcard $(addprefix agent/,$(addsuffix /*.cc,base connections context encode spool transmit)) \
-	$(addprefix tests/unit/,spool*_test.cc transmit*_test.cc event_loop_test.cc) tests/tsan/*.cc)
+thread_sources := $(wildcard $(addprefix agent/,$(addsuffix /*.cc,base cluster connections context encode spool transmit)) \
+	$(addprefix tests/unit/,spool*_test.cc transmit*_test.cc event_loop_test.cc cluster_test.cc) tests/tsan/*.cc)
 thread_objects := $(patsubst %.cc,$(BUILD)/%.o,$(thread_sources)) $(BUILD)/tests/main.o $(pb_objects)
 
 test-tsan: ## the tests of threads with ThreadSanitizer, in build/tsan
@@ -382,7 +404,7 @@ clean: ## stop the broker and remove build/
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r t d; do printf '  %-18s %s\n' "$$t" "$$d"; done
 
-.PHONY: FORCE all run deb test-deb tests test test-prometheus test-faults test-secure test-upgrade soak test-unit test-kernel test-kafka test-docs test-vm test-tsan thread-test fuzz fuzz-programs bench bench-quick bench-tripwire bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
+.PHONY: FORCE all run deb image image-root manifests test-chart test-image test-deb tests test test-prometheus test-faults test-secure test-upgrade soak test-unit test-kernel test-kafka test-kubernetes test-docs test-vm test-tsan thread-test fuzz fuzz-programs bench bench-quick bench-tripwire bench-first-light bench-mixed bench-adopt bench-offline bench-stages kafka-up kafka-down test-trixie \
 	check check-format check-tidy check-shell check-proto check-include check-spdx check-abi check-verifier check-size clean help
 
 -include $(wildcard $(addprefix $(BUILD)/,bpf/*.d $(addsuffix *.d,$(sort $(dir $(cxx_files)) gen/schemas/v1/ tests/))))

@@ -46,20 +46,6 @@ std::string losses(std::initializer_list<std::pair<const char*, uint64_t>> reaso
     return std::to_string(sum) + " lost" + (text.empty() ? "" : " (" + text + ")");
 }
 
-// Why a service may not write there though root may; empty: it may, or it is no service.
-std::string unit_forbids(const std::string& directory) {
-    if (!service::has_manager()) return {};
-    std::error_code error;
-    std::filesystem::path place = directory;
-    while (place.has_relative_path() && !std::filesystem::exists(place, error))
-        place = place.parent_path();
-    if (access(place.c_str(), W_OK) == 0 || (errno != EROFS && errno != EACCES)) return {};
-    return fmt::format(
-        "; the service may write where its unit says so and its user may: make {} this user's own, add "
-        "ReadWritePaths={} by systemctl edit, and start it anew",
-        directory, directory);
-}
-
 std::optional<Checkpoint> parse(const std::string& mark) {
     return Checkpoint::parse(std::as_bytes(std::span(mark)));
 }
@@ -75,6 +61,7 @@ Agent::Agent(const Config& config, encode::TextFormat format, serve::ConnectionM
       leftover_(leftover),
       kafka_changes_(error_interval_ns),
       spool_changes_(error_interval_ns),
+      api_server_changes_(error_interval_ns),
       spool_errors_(error_interval_ns),
       capture_errors_(error_interval_ns),
       heartbeat_errors_(error_interval_ns),
@@ -104,13 +91,11 @@ Result<> Agent::run_loop(EventLoop& loop, const Load& load) {
     trim_heap();  // the kernel's types are read once
     if (auto listening = listen(loop); !listening) return listening;
     serving_.begin(loop);
-    // All other threads run already: they are not raised.
-    const PriorityBoost boost(config_.capture.priority_boost);
-    if (!boost.result())
+    if (const auto may = may_be_raised(config_.capture.priority_boost); !may)
         log_info(events::priority_not_raised,
                  "the thread that reads the ring comes no sooner than others (capture.priority_boost): " +
-                     boost.result().error().message +
-                     "; give it CAP_SYS_NICE or LimitNICE=-15, or set capture.priority_boost to 0");
+                     may.error().message + "; give it CAP_SYS_NICE or LimitNICE=-" +
+                     std::to_string(config_.capture.priority_boost) + ", or set capture.priority_boost to 0");
     has_started_ = true;
     service::tell_ready(pipeline_->describe());
     auto result = loop.run();
@@ -236,6 +221,8 @@ Result<> Agent::start_delivery() {
 
 Result<> Agent::listen(EventLoop& loop) {
     auto result = loop.on_edge(pipeline_->capture().wake_fd(), [this] { drain(); });
+    if (const int births = pipeline_->context().births_fd(); result && births >= 0)
+        result = loop.on_readable(births, [this] { pipeline_->context().look_for_births(); });
     const auto every = [&](auto interval, EventLoop::Callback callback) {
         if (result) result = loop.every(interval, std::move(callback));
     };
@@ -248,6 +235,7 @@ Result<> Agent::listen(EventLoop& loop) {
     every(trim_interval, trim_heap);
     // Often enough that one time without a drain, whose timer is another one, does no harm.
     if (const auto limit = service::watchdog()) every(*limit / 4, [this] { feed_watchdog(); });
+    if (pipeline_->context().cluster()) every(watch_interval, [this] { watch_api_server(); });
     // With Kafka the report looks.
     const auto report_interval = std::chrono::seconds(config_.report_interval_secs);
     if (!has_kafka()) {
@@ -271,7 +259,7 @@ void Agent::drain() {
     has_drained_ |= drained.has_value();
     if (!drained) {
         log_capture_error(drained.error());
-    } else if (!*drained && !std::exchange(drains_again_, true)) {
+    } else if (*drained == Pipeline::Drained::more && !std::exchange(drains_again_, true)) {
         loop_->soon([this] {
             drains_again_ = false;
             drain();
@@ -367,49 +355,6 @@ void Agent::tell_losses(const v1::AgentReport& report) {
     for (const Losses::Loss& loss : losses_.tell(report))
         log_error({loss.stage, events::events_lost}, loss.text,
                   {{"reason", loss.reason}, {"count", loss.count}});
-}
-
-// What lasts is told once; what comes and goes, as it is at that moment, every ten seconds at most.
-void Agent::watch_kafka() {
-    const transmit::TransmitStatus status = transmitter_->status();
-    if (status.renewals != std::exchange(kafka_renewals_, status.renewals)) {
-        if (status.renewal_failed)
-            log_error(events::kafka_file_refused, "Kafka: " + status.renewal);
-        else
-            log_info(events::kafka_file_renewed, "Kafka: " + status.renewal);
-    }
-    if (status.problem == kafka_problem_ || !kafka_changes_.pass()) return;
-    kafka_problem_ = status.problem;
-    if (kafka_problem_.empty())
-        log_info(events::kafka_acknowledges, "Kafka acknowledges again");
-    else
-        log_error(events::kafka_trouble,
-                  "Kafka: " + kafka_problem_ + "; events are kept in " + config_.spool.directory +
-                      " meanwhile, see tcptrail status",
-                  {{"error", status.problem_error}, {"directory", config_.spool.directory}});
-}
-
-void Agent::watch_spool() {
-    const spool::SpoolStats stats = spool_->stats();
-    if (stats.problem.empty() == spool_problem_.empty() && stats.in_memory == spool_in_memory_) return;
-    if (!spool_changes_.pass()) return;
-    const logging::Fields fields{{"directory", config_.spool.directory}};
-    if (stats.in_memory)
-        log_error(
-            events::spool_in_memory,
-            "spool: " + stats.problem +
-                "; events are kept in memory, and delivered from there: mend the disk, which is tried again, "
-                "or set another spool.directory" +
-                unit_forbids(config_.spool.directory),
-            fields);
-    else if (spool_in_memory_)
-        log_info(events::spool_on_disk, "spool: events are stored on the disk again", fields);
-    if (!stats.in_memory && !stats.problem.empty())
-        log_error(events::disk_nearly_full, "spool: " + stats.problem, fields);
-    else if (stats.problem.empty() && !spool_in_memory_)
-        log_info(events::disk_has_room, "spool: the disk has room again", fields);
-    spool_problem_ = stats.problem;
-    spool_in_memory_ = stats.in_memory;
 }
 
 // The file may be the checkpointer's at a moment; the last events are to be in it before nobody tries again.

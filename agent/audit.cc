@@ -94,7 +94,7 @@ Result<> Audit::look() {
     // stands.
     const auto drained = pipeline_.drain();
     if (!drained) return std::unexpected(drained.error());
-    if (!*drained) return {};
+    if (*drained != Pipeline::Drained::all) return {};
     if (auto found = find_namespaces(); !found) return found;
     if (auto found = find_open(); !found) return found;
     std::erase_if(namespaces_, [this](const auto& entry) {

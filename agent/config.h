@@ -9,6 +9,7 @@
 
 #include "agent/base/error.h"
 #include "agent/capture/options.h"
+#include "agent/cluster/options.h"
 #include "agent/connections/options.h"
 #include "agent/context/options.h"
 #include "agent/serve/options.h"
@@ -26,6 +27,7 @@ struct Config {
     capture::Options capture;
     connections::Options connections;
     context::Options context;
+    cluster::Options kubernetes;
     spool::Options spool;
     transmit::Options kafka;
     OutputFormat output_format = OutputFormat::table;  // of run without kafka.brokers

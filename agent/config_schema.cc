@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -108,6 +109,29 @@ ConfigKey brokers(std::string_view name, Member member, std::string_view descrip
     return key;
 }
 
+constexpr std::string_view api_server_allowed = "in-cluster, https://host:port, http://host:port, or empty";
+
+// Scheme, host and perhaps a port: paths are ours.
+Parsed<std::string> parse_api_server(const std::string& text) {
+    if (text.empty() || text == "in-cluster") return text;
+    std::string_view rest = text;
+    for (const std::string_view scheme : {"https://", "http://"})
+        if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
+    const bool has_scheme = rest.size() < text.size();
+    const bool is_plain = std::ranges::all_of(rest, [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) || std::string_view("-._:[]").contains(c);
+    });
+    if (!has_scheme || rest.empty() || !is_plain)
+        return std::unexpected(quoted(text) + " is not the address of an API server");
+    return parse_text(text, 0, 512);
+}
+
+template <class Member>
+ConfigKey api_server(std::string_view name, Member member, std::string_view description) {
+    return single(name, "address", std::string(api_server_allowed), description, member, parse_api_server,
+                  yaml_scalar);
+}
+
 // A list of some of `names`, each once; in the order of the enumerators they are the values.
 template <class Value, class Member>
 ConfigKey choices(std::string_view name, Member member, std::span<const char* const> names,
@@ -204,7 +228,7 @@ std::vector<ConfigKey> make_keys() {
         integer("capture.drain_interval_ms", MEMBER(capture.drain_interval_ms), 1, 10000, "milliseconds",
                 "How long a record may wait in a ring that is nearly empty."),
         integer("capture.priority_boost", MEMBER(capture.priority_boost), 0, 40, "",
-                "By how many steps of niceness the thread that reads the ring is raised above others."),
+                "By how many steps of niceness the reader of the ring is raised when that overflows."),
         integer("capture.sweep_interval_secs", MEMBER(capture.sweep_interval_secs), 1, 3600, "seconds",
                 "How often births are looked for whose socket is gone."),
         choice("capture.calls", MEMBER(capture.calls), {"auto", "trampolines", "tracepoints", "off"},
@@ -229,8 +253,24 @@ std::vector<ConfigKey> make_keys() {
              "Where the host's cgroup2 is mounted. Empty: looked up in self/mounts of context.proc."),
         text("context.kubelet_logs", MEMBER(context.kubelet_logs), 0, 4095,
              "Where a kubelet's log folders are, pods and containers: their names have those of pods. Empty: not asked."),
+        text("context.docker", MEMBER(context.docker), 0, 4095,
+             "Docker's own folder, which has the names of its containers. Empty: not asked."),
+        text("context.podman", MEMBER(context.podman), 0, 4095,
+             "podman's own folder, the same. Empty: not asked."),
+        integer("context.wait_ms", MEMBER(context.wait_ms), 0, 10000, "milliseconds",
+                "How long an event may wait for the names of its pod, and those behind it with it. 0: not."),
         integer("context.process_cache_entries", MEMBER(context.process_cache_entries), 64, 1048576, "",
                 "Processes remembered."),
+
+        api_server("kubernetes.api_server", MEMBER(kubernetes.api_server),
+                   "The API server that is asked for names of pods and workloads. in-cluster: that of the pod that the "
+                   "agent runs in. Empty: nobody is asked."),
+        text("kubernetes.token_file", MEMBER(kubernetes.token_file), 0, 4095,
+             "The file with the bearer token for it, which is read anew for each request. Empty: none."),
+        text("kubernetes.ca_file", MEMBER(kubernetes.ca_file), 0, 4095,
+             "The file with the certificates that its own must come from. Empty: those of this system."),
+        boolean("kubernetes.remote", MEMBER(kubernetes.remote),
+                "Whether remote ends are named, too: all pods, services and nodes of the cluster are watched."),
 
         text("spool.directory", MEMBER(spool.directory), 1, 4095,
              "Where events wait for Kafka. Made if it is missing."),

@@ -27,6 +27,9 @@ inline constexpr Event tracing_disturbed{"capture", "tracing_disturbed"};
 inline constexpr Event capture_failed{"capture", "capture_failed"};
 inline constexpr Event priority_not_raised{"capture", "priority_not_raised"};
 
+inline constexpr Event api_server_trouble{"context", "api_server_trouble"};
+inline constexpr Event api_server_tells{"context", "api_server_tells"};
+
 inline constexpr Event printing{"encode", "printing"};
 
 inline constexpr Event status_not_served{"serve", "status_not_served"};

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "agent/base/capabilities.h"
 #include "agent/base/log.h"
 #include "agent/commands/command.h"
 #include "version.h"
@@ -37,6 +38,7 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error) {
 int main(int argc, char** argv) {
     // A reader of our output that goes away is an error of write(), not the end of the program.
     signal(SIGPIPE, SIG_IGN);
+    tcptrail::use_permitted_capabilities();
     // Programs and maps take some sixty descriptors, brokers one each. Nothing here uses select().
     rlimit files{};
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -60,6 +62,8 @@ int main(int argc, char** argv) {
     tcptrail::commands::add_check(app, action);
     tcptrail::commands::add_config(app, action);
     tcptrail::commands::add_detach(app, action);
+    tcptrail::commands::add_ready(app, action);
+    tcptrail::commands::add_node(app, action);
     tcptrail::commands::add_completion(app, action);
     tcptrail::commands::add_manual(app, action);
     try {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/base/clock.h"
+#include "agent/base/thread.h"
 
 namespace tcptrail {
 
@@ -16,6 +17,9 @@ namespace {
 constexpr uint64_t records_between_keeps = 4096;
 // At 50 us each for JSON this is 6 ms.
 constexpr uint64_t records_at_once = 128;
+
+// While the ring fills up it is a part of capture.priority_boost: all of it holds up a busy host (README.md).
+constexpr uint32_t filling_boost_divisor = 3;
 
 // Rather some small walks than a long one: so often within the interval.
 constexpr int walks_per_interval = 10;
@@ -38,17 +42,20 @@ connections::Kernel kernel_of(const capture::Capture& capture) {
 Pipeline::Pipeline(const Config& config, Sink sink)
     : sink_(std::move(sink)),
       options_(config.connections),
+      priority_boost_(config.capture.priority_boost),
       host_(context::identify_host(config.context.proc, config.node)),
       context_(config.context),
       encoder_(host_) {}
 
 Result<std::unique_ptr<Pipeline>> Pipeline::start(const Config& config, Sink sink) {
     std::unique_ptr<Pipeline> pipeline(new Pipeline(config, std::move(sink)));
+    if (auto asked = pipeline->context_.ask_cluster(config.kubernetes, pipeline->host_.node); !asked)
+        return std::unexpected(std::move(asked.error()));
     capture::Options options = config.capture;
     options.tell_opened = config.connections.opened;
     if (!pipeline->sink_.is_lasting) options.pin.clear();
     auto capture = capture::Capture::open(
-        options, [self = pipeline.get()](const tcptrail_record& record) { self->process(record); });
+        options, [self = pipeline.get()](const tcptrail_record& record) { return self->process(record); });
     if (!capture) return std::unexpected(std::move(capture.error()));
     pipeline->capture_ = std::move(*capture);
     pipeline->go_on_from_predecessor();
@@ -65,6 +72,8 @@ Result<std::unique_ptr<Pipeline>> Pipeline::start(const Config& config, Sink sin
         return std::unexpected(std::move(attached.error()));
     pipeline->kernel_ = kernel_of(*pipeline->capture_);
     pipeline->capture_->set_run_id(pipeline->host_.run_id);
+    pipeline->may_wait_ = true;
+    pipeline->context_.watch_births();
     return pipeline;
 }
 
@@ -137,27 +146,43 @@ bool Pipeline::give_up(uint64_t messages) {
     return true;
 }
 
-void Pipeline::process(const tcptrail_record& record) {
+// Names come late where a pod is new. The record stays in the ring meanwhile, and what is behind it, too:
+// nobody has to remember it, and the order stays. Each event waits for context.wait_ms at most, however many
+// are in front of it, as its age counts; and none where the ring fills up.
+bool Pipeline::is_to_wait(const tcptrail_record& record) const {
+    if (!may_wait_ || !record.ended_ns) return false;
+    const uint64_t now = boot_nanos();
+    return context_.may_come(now - std::min<uint64_t>(now, record.ended_ns)) && !capture_->is_filling();
+}
+
+bool Pipeline::process(const tcptrail_record& record) {
     const connections::Connection connection = connections::connection_of(record, kernel_, boot_to_unix_);
-    const context::Identity identity = context_.find(connection.owner);
+    const context::Identity identity = context_.find(connection);
+    if (is_to_wait(record)) return false;
     if (connection.kind == connections::Kind::progress) ++progress_told_;
     tally_.add(connection, record.ended_ns);
     if (sink_.told) sink_.told(connection, identity);
     if (sink_.event) {
         sink_.event(encoder_.encode(connection, identity, unix_nanos()));
-        return;
+        return true;
     }
     Message& message = encoder_.encode_message(connection, identity, unix_nanos());
     // Of one that was adopted an earlier agent may have told, who knows when.
     message.earlier_ns = connection.told_before ? std::max<uint64_t>(connection.birth_ns, 1) : 0;
     sink_.message(message);
+    return true;
 }
 
-Result<bool> Pipeline::drain(std::chrono::nanoseconds longest) {
+Result<Pipeline::Drained> Pipeline::drain(std::chrono::nanoseconds longest) {
     const uint64_t until = monotonic_nanos() + static_cast<uint64_t>(longest.count());
     uint64_t since = 0;
+    PriorityBoost boost;
     for (;;) {
+        if (capture_->is_filling())
+            boost.raise(capture_->has_overflowed() ? priority_boost_
+                                                   : priority_boost_ / filling_boost_divisor);
         boot_to_unix_ = boot_to_unix_offset();
+        context_.refresh();
         const auto drained = capture_->drain(records_at_once);
         if (!drained) return std::unexpected(drained.error());
         since += *drained;
@@ -166,7 +191,7 @@ Result<bool> Pipeline::drain(std::chrono::nanoseconds longest) {
             keep();
             since = 0;
         }
-        if (is_last) return is_empty;
+        if (is_last) return !is_empty ? Drained::more : capture_->is_held() ? Drained::held : Drained::all;
     }
 }
 
@@ -185,12 +210,18 @@ Result<> Pipeline::progress(const std::function<bool()>& pause) {
     // What is in the ring already comes before what is open now.
     const auto drained = drain();
     if (!drained) return std::unexpected(drained.error());
-    if (!*drained) {
+    if (*drained != Drained::all) {
         next_walk_ns_ = 0;
         return {};
     }
+    // What is found there cannot wait.
     return capture_->progress(
-        interval, [this](const tcptrail_record& record) { process(record); },
+        interval,
+        [this](const tcptrail_record& record) {
+            const bool waited = std::exchange(may_wait_, false);
+            process(record);
+            may_wait_ = waited;
+        },
         [&]() -> Result<bool> {
             keep();
             if (auto more = drain(); !more) return std::unexpected(std::move(more.error()));
@@ -202,11 +233,12 @@ Result<> Pipeline::progress(const std::function<bool()>& pause) {
 }
 
 Result<> Pipeline::stop() {
+    may_wait_ = false;
     capture_->stop();
     for (;;) {
         const auto drained = drain(longest_last_drain);
         if (!drained) return std::unexpected(drained.error());
-        if (*drained || capture_->is_pinned()) return {};
+        if (*drained == Drained::all || capture_->is_pinned()) return {};
     }
 }
 
@@ -230,7 +262,8 @@ std::string Pipeline::describe() const {
     const auto attached = std::ranges::count_if(capture_->hooks(), &capture::HookStatus::attached);
     std::string missing;
     for (const capture::MissingFact& fact : capture::missing_facts(capture_->hooks()))
-        missing += (missing.empty() ? "" : "; ") + fact.fact + " (" + fact.why + ")";
+        missing +=
+            (missing.empty() ? "" : "; ") + fact.fact + (fact.why.empty() ? "" : " (" + fact.why + ")");
     return "tracing the TCP connections of this host with " + std::to_string(attached) + " of " +
            std::to_string(capture_->hooks().size()) + " hooks; " +
            (missing.empty() ? "nothing is missing" : "missing: " + missing) +

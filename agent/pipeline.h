@@ -77,9 +77,13 @@ public:
     bool give_up(uint64_t messages);
 
     // Takes what is in the ring through all stages, but for no longer than `longest` and what some records
-    // more take: signals, timers and whoever asks wait for it. Whether that was all; if not it is to be
-    // called again, soon.
-    Result<bool> drain(std::chrono::nanoseconds longest = longest_drain);
+    // more take: signals, timers and whoever asks wait for it.
+    enum class Drained : uint8_t {
+        all,
+        more,  // to be called again, soon
+        held,  // the next event waits for names (context.wait_ms), and so do those behind it
+    };
+    Result<Drained> drain(std::chrono::nanoseconds longest = longest_drain);
     static constexpr std::chrono::milliseconds longest_drain{100};
     // Looks for ends that were missed.
     Result<> sweep();
@@ -97,6 +101,7 @@ public:
     const capture::Capture& capture() const { return *capture_; }
     capture::Capture& capture() { return *capture_; }
     context::Context& context() { return context_; }
+    const context::Context& context() const { return context_; }
     connections::Tally& tally() { return tally_; }
     const context::Host& host() const { return host_; }
     uint64_t last_sequence() const { return encoder_.last_sequence(); }
@@ -109,12 +114,14 @@ public:
 
 private:
     Pipeline(const Config& config, Sink sink);
-    void process(const tcptrail_record& record);
+    bool process(const tcptrail_record& record);
+    bool is_to_wait(const tcptrail_record& record) const;
     void go_on_from_predecessor();
     Checkpoint note();
 
     Sink sink_;
     connections::Options options_;
+    uint32_t priority_boost_;
     uint64_t progress_told_ = 0;
     uint64_t next_walk_ns_ = 0;  // CLOCK_MONOTONIC
     connections::Tally tally_;
@@ -126,7 +133,8 @@ private:
     uint64_t boot_to_unix_ = 0;  // as of this drain
     Checkpoint base_;            // what does not change with each event
     uint64_t lost_with_predecessor_ = 0;
-    bool is_kept_ = true;  // all that the sink got
+    bool is_kept_ = true;    // all that the sink got
+    bool may_wait_ = false;  // for names
 };
 
 }  // namespace tcptrail

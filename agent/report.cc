@@ -188,6 +188,21 @@ void set_delivery(v1::AgentReport& report, const spool::SpoolStats& spool,
     kafka.set_connected(transmit.connected);
 }
 
+void set_api_server(v1::AgentReport& report, const cluster::Status& status) {
+    static_assert(int(cluster::Contact::starting) + 1 == v1::CONTACT_STARTING);
+    static_assert(int(cluster::Contact::denied) + 1 == v1::CONTACT_DENIED);
+    v1::ApiServer& told = *report.mutable_api_server();
+    told.set_contact(static_cast<v1::Contact>(int(status.pods) + 1));
+    told.set_problem(encode::repaired_utf8(status.problem));
+    told.set_lists(status.lists);
+    told.set_watches(status.watches);
+    told.set_owners(status.owners);
+    told.set_failures(status.failures);
+    told.set_pods(status.known_pods);
+    told.set_services(status.known_services);
+    told.set_nodes(status.known_nodes);
+}
+
 }  // namespace
 
 v1::AgentReport Reporter::report(v1::ReportReason reason, const std::optional<Delivery>& delivery) {
@@ -218,6 +233,7 @@ v1::AgentReport Reporter::report(v1::ReportReason reason, const std::optional<De
     report.set_ring_used_bytes(capture.ring_used_bytes());
     report.set_overflow_used_records(capture.overflow_used());
     if (delivery) set_delivery(report, delivery->spool, delivery->transmit);
+    if (const auto* cluster = pipeline_.context().cluster()) set_api_server(report, cluster->status());
     set_usage(report, capture.runs());
     report.set_connections_last_sequence(pipeline_.last_sequence());
     check(report);

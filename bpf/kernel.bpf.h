@@ -130,9 +130,16 @@ typedef struct {
     int owned;
 } socket_lock_t;
 
+struct sk_buff;
+
+struct sk_buff_head {
+    struct sk_buff* prev;
+};
+
 struct sock {
     struct sock_common __sk_common;
     socket_lock_t sk_lock;
+    struct sk_buff_head sk_error_queue;
     int sk_err;
     int sk_err_soft;
     __u16 sk_protocol;
@@ -230,6 +237,17 @@ struct tcp_sock {
 
 struct sk_buff {
     unsigned int len;
+    char cb[48];
+};
+
+/* What is in cb of those in sk_error_queue (include/linux/errqueue.h). */
+struct sock_extended_err {
+    __u32 ee_errno;
+    __u8 ee_origin;
+};
+
+struct sock_exterr_skb {
+    struct sock_extended_err ee;
 };
 
 struct mptcp_sock {

@@ -18,6 +18,61 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* What some kernels refuse stands first: they are loaded in this order, and an attempt ends with the first
+ * that is refused, before the long ones are verified for nothing. */
+SEC("fexit/inet_stream_connect")
+int BPF_PROG(connect_returned, struct socket* socket, void* address, int length, int flags, int result) {
+    return control_is_ours() ? call_connect_returned(socket->sk, address, length, result) : 0;
+}
+
+/* Until Linux 6.9. */
+SEC("fexit/inet_csk_accept")
+int BPF_PROG(accept_returned_flags, struct sock* listener, int flags, int* error, bool kern,
+             struct sock* accepted) {
+    return control_is_ours() ? call_accepted(accepted) : 0;
+}
+
+/* From Linux 6.10 on. */
+SEC("fexit/inet_csk_accept")
+int BPF_PROG(accept_returned, struct sock* listener, void* how, struct sock* accepted) {
+    return control_is_ours() ? call_accepted(accepted) : 0;
+}
+
+SEC("fexit/inet_bind")
+int BPF_PROG(bind_returned, struct socket* socket, void* address, int length, int result) {
+    return control_is_ours() ? call_bind_returned(socket->sk, address, length, result) : 0;
+}
+
+SEC("fexit/inet6_bind")
+int BPF_PROG(bind6_returned, struct socket* socket, void* address, int length, int result) {
+    return control_is_ours() ? call_bind_returned(socket->sk, address, length, result) : 0;
+}
+
+SEC("iter/bpf_map_elem")
+int sweep(struct bpf_iter__bpf_map_elem* ctx) {
+    return sweep_element(ctx);
+}
+
+SEC("iter/bpf_map_elem")
+int walk_connections(struct bpf_iter__bpf_map_elem* ctx) {
+    return walk_connection(ctx);
+}
+
+SEC("iter/bpf_map_elem")
+int walk_listeners(struct bpf_iter__bpf_map_elem* ctx) {
+    return walk_listener(ctx);
+}
+
+SEC("iter/task_file")
+int scan(struct bpf_iter__task_file* ctx) {
+    return scan_file(ctx);
+}
+
+SEC("iter/task")
+int walk_tasks(struct bpf_iter__task* ctx) {
+    return walk_task(ctx);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock* sk, int oldstate, int newstate) {
     return control_is_ours() ? state_changed(sk, oldstate, newstate) : 0;
@@ -66,34 +121,6 @@ int BPF_PROG(inet_sk_error_report, struct sock* sk) {
     return control_is_ours() ? error_reported(sk) : 0;
 }
 
-SEC("fexit/inet_stream_connect")
-int BPF_PROG(connect_returned, struct socket* socket, void* address, int length, int flags, int result) {
-    return control_is_ours() ? call_connect_returned(socket->sk, address, length, result) : 0;
-}
-
-/* Until Linux 6.9. */
-SEC("fexit/inet_csk_accept")
-int BPF_PROG(accept_returned_flags, struct sock* listener, int flags, int* error, bool kern,
-             struct sock* accepted) {
-    return control_is_ours() ? call_accepted(accepted) : 0;
-}
-
-/* From Linux 6.10 on. */
-SEC("fexit/inet_csk_accept")
-int BPF_PROG(accept_returned, struct sock* listener, void* how, struct sock* accepted) {
-    return control_is_ours() ? call_accepted(accepted) : 0;
-}
-
-SEC("fexit/inet_bind")
-int BPF_PROG(bind_returned, struct socket* socket, void* address, int length, int result) {
-    return control_is_ours() ? call_bind_returned(socket->sk, address, length, result) : 0;
-}
-
-SEC("fexit/inet6_bind")
-int BPF_PROG(bind6_returned, struct socket* socket, void* address, int length, int result) {
-    return control_is_ours() ? call_bind_returned(socket->sk, address, length, result) : 0;
-}
-
 /* Where trampolines are refused. */
 SEC("tracepoint/syscalls/sys_exit_connect")
 int sys_exit_connect(struct trace_event_raw_sys_exit* ctx) {
@@ -113,31 +140,6 @@ int sys_exit_accept(struct trace_event_raw_sys_exit* ctx) {
 SEC("tracepoint/syscalls/sys_exit_accept4")
 int sys_exit_accept4(struct trace_event_raw_sys_exit* ctx) {
     return control_is_ours() ? call_accept_exits(ctx->ret) : 0;
-}
-
-SEC("iter/task_file")
-int scan(struct bpf_iter__task_file* ctx) {
-    return scan_file(ctx);
-}
-
-SEC("iter/bpf_map_elem")
-int sweep(struct bpf_iter__bpf_map_elem* ctx) {
-    return sweep_element(ctx);
-}
-
-SEC("iter/bpf_map_elem")
-int walk_connections(struct bpf_iter__bpf_map_elem* ctx) {
-    return walk_connection(ctx);
-}
-
-SEC("iter/bpf_map_elem")
-int walk_listeners(struct bpf_iter__bpf_map_elem* ctx) {
-    return walk_listener(ctx);
-}
-
-SEC("iter/task")
-int walk_tasks(struct bpf_iter__task* ctx) {
-    return walk_task(ctx);
 }
 
 /* Over slots, and where iterators over maps are refused: run by the agent for each key, not attached. */

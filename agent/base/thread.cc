@@ -33,16 +33,41 @@ Result<std::jthread> start_thread(const char* name, std::function<void(std::stop
     }
 }
 
+namespace {
+
 // Linux has a niceness for each thread; 0 stands for the calling one.
-PriorityBoost::PriorityBoost(uint32_t steps) : before_(getpriority(PRIO_PROCESS, 0)) {
+int own_niceness() {
+    return getpriority(PRIO_PROCESS, 0);
+}
+
+Result<> set_own_niceness(int niceness) {
+    if (setpriority(PRIO_PROCESS, 0, niceness) == 0) return {};
+    return fail_errno("a niceness of " + std::to_string(niceness), errno);
+}
+
+int raised(int niceness, uint32_t steps) {
     constexpr int least = -20;
-    const int niceness = std::max(before_ - static_cast<int>(steps), least);
-    if (niceness != before_ && setpriority(PRIO_PROCESS, 0, niceness) != 0)
-        result_ = fail_errno("a niceness of " + std::to_string(niceness), errno);
+    return std::max(niceness - static_cast<int>(steps), least);
+}
+
+}  // namespace
+
+Result<> may_be_raised(uint32_t steps) {
+    const int before = own_niceness();
+    auto result = set_own_niceness(raised(before, steps));
+    if (result) result = set_own_niceness(before);
+    return result;
+}
+
+void PriorityBoost::raise(uint32_t steps) {
+    if (steps <= steps_) return;
+    if (!steps_) before_ = own_niceness();
+    steps_ = steps;
+    (void)set_own_niceness(raised(before_, steps));
 }
 
 PriorityBoost::~PriorityBoost() {
-    setpriority(PRIO_PROCESS, 0, before_);
+    if (steps_) (void)set_own_niceness(before_);
 }
 
 }  // namespace tcptrail

@@ -26,21 +26,24 @@ private:
 // Starts a thread that takes no signals. `name` has at most 15 bytes.
 Result<std::jthread> start_thread(const char* name, std::function<void(std::stop_token)> body);
 
-// While it lives the calling thread has a niceness that is `steps` less: where processors are short it gets
-// more of one. Threads that it starts meanwhile inherit that. Needs CAP_SYS_NICE.
+// Whether the calling thread may raise itself by so many steps of niceness: CAP_SYS_NICE, or RLIMIT_NICE.
+Result<> may_be_raised(uint32_t steps);
+
+// From raise() until it goes the calling thread has a niceness that is so many steps less, of several calls
+// the most: where processors are short it gets more of one. Threads that it starts meanwhile inherit that.
+// Where it may not, nothing changes.
 class PriorityBoost {
 public:
-    explicit PriorityBoost(uint32_t steps);
+    PriorityBoost() = default;
     ~PriorityBoost();
     PriorityBoost(const PriorityBoost&) = delete;
     PriorityBoost& operator=(const PriorityBoost&) = delete;
 
-    // An error: nothing was changed.
-    const Result<>& result() const { return result_; }
+    void raise(uint32_t steps);
 
 private:
-    int before_;
-    Result<> result_;
+    uint32_t steps_ = 0;
+    int before_ = 0;  // niceness, where steps_ is not 0
 };
 
 }  // namespace tcptrail

@@ -157,35 +157,41 @@ std::span<const std::byte> translate(std::span<const std::byte> bytes, const Tra
 
 }  // namespace
 
-void Capture::deliver(std::span<const std::byte> bytes,
+bool Capture::deliver(std::span<const std::byte> bytes,
                       const std::optional<RecordTranslations>& translations) {
-    received.add();
     tcptrail_record whole, room;
     tcptrail_lean lean;
     if (translations && bytes.size() == translations->whole.from_bytes())
         bytes = translate(bytes, translations->whole, whole);
     else if (translations && bytes.size() == translations->lean.from_bytes())
         bytes = translate(bytes, translations->lean, lean);
-    if (const auto record = decode(bytes, room))
-        consumer_(**record);
-    else
+    const auto record = decode(bytes, room);
+    if (!record)
         malformed.add();
+    else if (!consumer_(**record))
+        return false;
+    received.add();
+    return true;
 }
 
 // The rings in their order, each to its end, and then what the last one had no room for.
 bool Capture::deliver_next() {
+    is_held_ = false;
     while (true) {
         const Source& source = sources_[reading_];
+        const uint64_t before = source.ring->position();
         if (const auto bytes = source.ring->next()) {
-            deliver(*bytes, source.translations);
-            return true;
+            is_held_ = !deliver(*bytes, source.translations);
+            if (is_held_) source.ring->seek(before);
+            return !is_held_;
         }
         if (!source.ring->at_end()) return false;
         if (reading_ + 1 < sources_.size()) {
             ++reading_;
-        } else if (const auto record = overflow_->next()) {
-            deliver(record->bytes, record->translations);
-            return true;
+        } else if (const uint64_t place = overflow_->position(); const auto record = overflow_->next()) {
+            is_held_ = !deliver(record->bytes, record->translations);
+            if (is_held_) overflow_->seek(place);
+            return !is_held_;
         } else if (!overflow_->look()) {
             return false;
         }
@@ -273,7 +279,7 @@ Result<> Capture::sweep(const OpenConsumer& consumer) {
     });
 }
 
-Result<> Capture::progress(std::chrono::nanoseconds untold, const Consumer& consumer,
+Result<> Capture::progress(std::chrono::nanoseconds untold, const WalkConsumer& consumer,
                            const BetweenReads& between) {
     return programs_->walk_connections(
         static_cast<uint64_t>(untold.count()),

@@ -51,7 +51,8 @@ struct Place {
 // Owned and used by the capture thread; the counters may be read from any.
 class Capture {
 public:
-    using Consumer = std::function<void(const tcptrail_record&)>;
+    // False: not now. It gets the same record again with the next drain, and none behind it before.
+    using Consumer = std::function<bool(const tcptrail_record&)>;
 
     // Takes over what the agent before left, where tracing is pinned. drain() and release() of it work from
     // here on: what waits in its ring is to leave that before anything else takes time. Each record goes to
@@ -97,8 +98,10 @@ public:
     // a timer.
     int wake_fd() const;
     // Takes at most so many of the records that are in the ring and its overflow. Returns their number; 0:
-    // both are empty.
+    // both are empty, or the consumer does not take the next one.
     Result<uint64_t> drain(uint64_t most = std::numeric_limits<uint64_t>::max());
+    // Whether the last drain() ended because the consumer did not take a record.
+    bool is_held() const { return is_held_; }
     Place place() const;
     uint64_t overflow_position() const { return overflow_->position(); }  // goes with place()
     // What was read up to there is kept elsewhere: the kernel may write over it. `note`, of at most
@@ -106,6 +109,9 @@ public:
     void release(const Place& place, uint64_t overflow, std::span<const std::byte> note);
     // Used, whether read or not.
     uint64_t ring_used_bytes() const;
+    // Records come faster than they are taken: a quarter of the ring is used, or more lies beyond it.
+    bool is_filling() const { return ring_used_bytes() >= ring_bytes() / 4 || has_overflowed(); }
+    bool has_overflowed() const { return overflow_used() > 0; }
     uint64_t ring_bytes() const { return options_.ring_bytes; }
     uint64_t overflow_used() const { return overflow_->used(); }  // records
     // Whether what is not released takes half of all the room there is, or records were lost since the last
@@ -120,13 +126,15 @@ public:
 
     // Looks for births whose socket is gone; what it finds comes with the next drain().
     // `consumer`, where there is one, gets what is open.
+    using WalkConsumer = std::function<void(const tcptrail_record&)>;
     using OpenConsumer = std::function<void(const tcptrail_open&)>;
     Result<> sweep(const OpenConsumer& consumer = nullptr);
     // The connections that are open and of which nothing was told for so long, as records of progress; each
     // is then told. Between two reads of about sixty, when what was given has to be dealt with, `between`
     // drains: so the end of a connection comes after its progress. Where it ends the walk, the next one tells
     // the rest.
-    Result<> progress(std::chrono::nanoseconds untold, const Consumer& consumer, const BetweenReads& between);
+    Result<> progress(std::chrono::nanoseconds untold, const WalkConsumer& consumer,
+                      const BetweenReads& between);
     using ListenerConsumer = std::function<void(const tcptrail_listener_record&)>;
     Result<> listeners(const ListenerConsumer& consumer);
     // Each process with its network namespace.
@@ -171,7 +179,7 @@ private:
     Result<> open_own_overflow();
     void forget_old_overflows();
     tcptrail_control& control();
-    void deliver(std::span<const std::byte> bytes, const std::optional<RecordTranslations>& translations);
+    bool deliver(std::span<const std::byte> bytes, const std::optional<RecordTranslations>& translations);
     bool deliver_next();
     std::string restore_control(uint64_t before_ns, uint64_t now_ns);
     Result<std::string> restore_links(uint64_t before_ns, uint64_t now_ns);
@@ -182,6 +190,7 @@ private:
 
     Options options_;
     Consumer consumer_;
+    bool is_held_ = false;
     std::unique_ptr<Handover> handover_;  // null: nothing is to outlive us, or it cannot
     std::string pin_problem_;
     std::string smaller_;

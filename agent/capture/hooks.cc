@@ -2,6 +2,7 @@
 #include "agent/capture/hooks.h"
 
 #include <bpf/btf.h>
+#include <fmt/format.h>
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -10,6 +11,8 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+
+#include "agent/base/capabilities.h"
 
 namespace tcptrail::capture {
 
@@ -130,6 +133,9 @@ std::vector<MissingFact> missing_facts(std::span<const HookStatus> hooks) {
             add(hook.plan->never_told,
                 "connect(), accept() and bind() are seen at the exits of system calls");
     }
+    for (const Capability& capability : useful_capabilities())
+        if (capability.missing_fact && !has(capability))
+            missing.push_back({fmt::format("{} (without {})", capability.missing_fact, capability.name), ""});
     return missing;
 }
 

@@ -45,10 +45,10 @@ struct HookStatus {
 // What cannot be told, and why.
 struct MissingFact {
     std::string fact;
-    std::string why;
+    std::string why;  // empty: the fact says that itself
 };
 
-// Each fact once.
+// Each fact once: for hooks that are not attached, and for capabilities that this process does not have.
 std::vector<MissingFact> missing_facts(std::span<const HookStatus> hooks);
 
 // In the order of attachment: the spine last, so that all that completes a birth is there before the

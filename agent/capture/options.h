@@ -11,8 +11,8 @@ struct Options {
     uint32_t overflow_records = 131072;  // beyond the ring; each takes 512 bytes when it comes
     uint32_t max_connections = 524288;   // open at once, whose birth is remembered
     uint32_t drain_interval_ms = 50;     // how long a record may wait in the ring while it is nearly empty
-    uint32_t priority_boost = 15;        // steps of niceness that the thread reading the ring is raised by
-    uint32_t sweep_interval_secs = 10;   // how often births whose socket is gone are looked for
+    uint32_t priority_boost = 15;  // steps of niceness that the reader of an overflowing ring is raised by
+    uint32_t sweep_interval_secs = 10;  // how often births whose socket is gone are looked for
     // How the results of connect() and accept() are seen: by fexit programs, or where the kernel refuses
     // trampolines by the exits of the system calls, which costs every system call of the host a few
     // nanoseconds.

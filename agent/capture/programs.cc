@@ -3,8 +3,8 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <linux/capability.h>
-#include <sys/capability.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +20,7 @@
 #include <limits>
 #include <thread>
 
+#include "agent/base/capabilities.h"
 #include "agent/capture/agent_maps.h"
 #include "agent/capture/trace_events.h"
 #include "bpf/abi/config.h"
@@ -75,33 +76,20 @@ std::string refused_program() {
     return begin == std::string::npos ? std::string() : words.substr(begin + 1, failed - begin - 1);
 }
 
-bool has_capability(cap_value_t capability) {
-    const cap_t caps = cap_get_proc();
-    cap_flag_value_t value = CAP_CLEAR;
-    if (caps) cap_get_flag(caps, capability, CAP_EFFECTIVE, &value);
-    cap_free(caps);
-    return value == CAP_SET;
-}
-
-bool has_bpf() {
-    return has_capability(CAP_BPF) || has_capability(CAP_SYS_ADMIN);
-}
-bool has_perfmon() {
-    return has_capability(CAP_PERFMON) || has_capability(CAP_SYS_ADMIN);
-}
-bool has_what_loads() {
-    return has_bpf() && has_perfmon();
+// Of what loading takes.
+std::vector<const char*> missing_capabilities() {
+    std::vector<const char*> missing;
+    for (const Capability& capability : useful_capabilities())
+        if (capability.is_required && !has(capability)) missing.push_back(capability.name);
+    return missing;
 }
 
 // Why the kernel said no, as an error that ends the program with the right status.
 std::unexpected<Error> refused(const std::string& what, int error) {
     if (error == EPERM || error == EACCES) {
-        if (!has_what_loads())
-            return fail(what + ": missing " +
-                            (has_bpf()       ? "CAP_PERFMON"
-                             : has_perfmon() ? "CAP_BPF"
-                                             : "CAP_BPF and CAP_PERFMON") +
-                            "; run as root or give the program these capabilities",
+        if (const auto missing = missing_capabilities(); !missing.empty())
+            return fail(fmt::format("{}: missing {}; run as root or give the program these capabilities",
+                                    what, fmt::join(missing, " and ")),
                         ExitCode::no_permission);
         // libbpf takes any EPERM for a limit of locked memory, which kernels since 5.11 do not have.
         if (!is_verifiers_verdict())
@@ -236,7 +224,7 @@ Result<> Programs::load_what_fits(const Options& options, const KernelTypes& typ
             hook_plan(), [&](const HookPlan& one) { return !program.empty() && program == one.program; });
         // Without the capabilities every program is refused: that is not the program's fault.
         if (hook == hook_plan().end() || hook->required || refusals.contains(program) ||
-            (error == -EPERM && !has_what_loads()))
+            (error == -EPERM && !missing_capabilities().empty()))
             return refused("the kernel does not take the BPF programs", -error);
         const std::string why = "the kernel does not take it: " + libbpf_reason();
         refusals[program] = why;

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <sys/capability.h>
 #include <sys/utsname.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
-#include <memory>
 #include <nlohmann/json.hpp>
 
+#include "agent/base/capabilities.h"
 #include "agent/capture/capture.h"
 #include "agent/commands/command.h"
 #include "agent/commands/self_test.h"
@@ -50,24 +49,6 @@ const char* name_of(Status status) {
     }
     return "failed";
 }
-
-struct Capability {
-    cap_value_t value;
-    const char* name;
-    bool required;
-    const char* what_for;
-};
-
-constexpr Capability capabilities[] = {
-    {CAP_BPF, "CAP_BPF", true, "loads the programs and makes their maps"},
-    {CAP_PERFMON, "CAP_PERFMON", true, "attaches the programs to tracepoints"},
-    {CAP_SYS_PTRACE, "CAP_SYS_PTRACE", false, "without it: no executables of other users' processes"},
-    {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", false,
-     "without it: nothing outlives the agent where /sys/fs/bpf is root's; no tracefs where the kernel "
-     "refuses trampolines; a new container's cgroup may stay unknown for a second"},
-    {CAP_SYS_NICE, "CAP_SYS_NICE", false,
-     "without it: no capture.priority_boost, so that more overflows on a busy host"},
-};
 
 // All that this host is asked. The first failure in the order of asking decides the exit status.
 class Host {
@@ -132,18 +113,12 @@ void Host::ask_btf(const Config& config) {
 }
 
 void Host::ask_capabilities() {
-    const std::unique_ptr<_cap_struct, int (*)(void*)> own(cap_get_proc(), cap_free);
-    const auto has = [&](cap_value_t capability) {
-        cap_flag_value_t value = CAP_CLEAR;
-        return own && cap_get_flag(own.get(), capability, CAP_EFFECTIVE, &value) == 0 && value == CAP_SET;
-    };
-    for (const Capability& capability : capabilities) {
-        // CAP_BPF and CAP_PERFMON were split off from CAP_SYS_ADMIN, which still stands for both.
-        const bool there = has(capability.value) || (capability.required && has(CAP_SYS_ADMIN));
+    for (const Capability& capability : useful_capabilities()) {
+        const bool there = has(capability);
         add(capability.name,
-            there                 ? Status::ok
-            : capability.required ? Status::failed
-                                  : Status::warning,
+            there                    ? Status::ok
+            : capability.is_required ? Status::failed
+                                     : Status::warning,
             there ? capability.what_for : std::string("missing: ") + capability.what_for,
             ExitCode::no_permission);
     }
@@ -159,8 +134,10 @@ void Host::ask_hooks(const Config& config) {
     capture::Options options = config.capture;
     options.include_self = true;
     options.pin.clear();
-    const auto capture =
-        capture::Capture::start(options, [&](const tcptrail_record& record) { test.count(record); });
+    const auto capture = capture::Capture::start(options, [&](const tcptrail_record& record) {
+        test.count(record);
+        return true;
+    });
     if (!capture) {
         add("hooks", Status::failed, capture.error().message, capture.error().code);
         return;

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/capture/detach.h"
 #include "agent/config.h"
 #include "agent/encode/text.h"
 
@@ -31,6 +33,8 @@ void add_check(CLI::App& app, Action& action);
 void add_config(CLI::App& app, Action& action);
 void add_detach(CLI::App& app, Action& action);
 void add_status(CLI::App& app, Action& action);
+void add_ready(CLI::App& app, Action& action);
+void add_node(CLI::App& app, Action& action);
 // These two tell of all the others: added last.
 void add_completion(CLI::App& app, Action& action);
 void add_manual(CLI::App& app, Action& action);
@@ -57,5 +61,8 @@ struct Loss {
     uint64_t count;
 };
 std::string account_line(uint64_t seen, uint64_t told, const std::vector<Loss>& losses);
+
+// To standard output: what became of what was pinned there; nothing: there was nothing.
+void print_detached(const std::string& directory, const std::optional<capture::Detached>& detached);
 
 }  // namespace tcptrail::commands

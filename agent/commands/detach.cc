@@ -27,15 +27,19 @@ Result<ExitCode> detach(const ConfigOptions& options) {
     }
     const auto detached = capture::detach(directory);
     if (!detached) return std::unexpected(detached.error());
-    if (!*detached)
-        printf("nothing is pinned in %s\n", directory.c_str());
-    else
-        printf("detached and removed %s; %llu records that no agent had taken are lost\n", directory.c_str(),
-               static_cast<unsigned long long>((*detached)->unread));
+    print_detached(directory, *detached);
     return ExitCode::ok;
 }
 
 }  // namespace
+
+void print_detached(const std::string& directory, const std::optional<capture::Detached>& detached) {
+    if (!detached)
+        printf("nothing is pinned in %s\n", directory.c_str());
+    else
+        printf("detached and removed %s; %llu records that no agent had taken are lost\n", directory.c_str(),
+               static_cast<unsigned long long>(detached->unread));
+}
 
 void add_detach(CLI::App& app, Action& action) {
     auto options = std::make_shared<ConfigOptions>();

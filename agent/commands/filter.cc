@@ -43,14 +43,23 @@ std::string network_problem(const std::string& text) {
 }
 
 std::string container_problem(const std::string& text) {
-    const bool is_hex =
-        std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-    if (is_hex && !text.empty()) return {};
-    return fmt::format("'{}' is not the beginning of a container's id, such as 8d6a0f3b", text);
+    const bool is_plain = std::ranges::all_of(text, [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+               std::string_view("-_.*?[]!").contains(c);
+    });
+    if (is_plain && !text.empty()) return {};
+    return fmt::format("'{}' is neither the beginning of a container's id, such as 8d6a0f3b, nor a name",
+                       text);
 }
 
 bool is_name(const std::string& pattern, const std::string& name) {
     return name == pattern || fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+}
+
+// "api", "Deployment/api".
+bool is_workload(const std::string& pattern, const v1::Kubernetes& kubernetes) {
+    if (!pattern.contains('/')) return is_name(pattern, kubernetes.workload());
+    return is_name(pattern, kubernetes.workload_kind() + "/" + kubernetes.workload());
 }
 
 // As systemctl takes it: without a type it is a service.
@@ -179,8 +188,13 @@ bool Filter::matches(const v1::ConnectionEvent& event) const {
                [&](const std::string& pattern) { return is_name(pattern, event.kubernetes().pod()); }) &&
            any_or_none_given(options_.containers,
                              [&](const std::string& beginning) {
-                                 return event.process().container_id().starts_with(beginning);
+                                 return event.process().container_id().starts_with(beginning) ||
+                                        is_name(beginning, event.kubernetes().container()) ||
+                                        is_name(beginning, event.process().container_name());
                              }) &&
+           any_or_none_given(
+               options_.workloads,
+               [&](const std::string& pattern) { return is_workload(pattern, event.kubernetes()); }) &&
            any_or_none_given(networks_, [&](const Network& network) {
                return network.contains(event.local_address()) || network.contains(event.remote_address());
            });
@@ -197,8 +211,12 @@ bool Filter::matches(const v1::Listener& listener) const {
     event.mutable_process()->set_name(listener.name());
     event.mutable_process()->set_systemd_unit(listener.systemd_unit());
     event.mutable_process()->set_container_id(listener.container_id());
+    event.mutable_process()->set_container_name(listener.container_name());
     event.mutable_kubernetes()->set_namespace_(listener.pod_namespace());
     event.mutable_kubernetes()->set_pod(listener.pod());
+    event.mutable_kubernetes()->set_container(listener.pod_container());
+    event.mutable_kubernetes()->set_workload_kind(listener.workload_kind());
+    event.mutable_kubernetes()->set_workload(listener.workload());
     return matches(event);
 }
 
@@ -219,9 +237,11 @@ void add_filter_options(CLI::App& app, FilterOptions& options) {
                        "has no type; repeat it for more");
     unit->type_name("NAME");
 
-    auto* container = app.add_option("--container", options.containers,
-                                     "Connections of the container whose id begins so; repeat it for more");
-    container->check(container_problem)->type_name("ID");
+    auto* container =
+        app.add_option("--container", options.containers,
+                       "Connections of the container whose id begins so, or of this name, a glob "
+                       "perhaps; repeat it for more");
+    container->check(container_problem)->type_name("ID|NAME");
 
     auto* name_space =
         app.add_option("--namespace", options.namespaces,
@@ -233,6 +253,12 @@ void add_filter_options(CLI::App& app, FilterOptions& options) {
                                "Connections of pods of this name, a glob perhaps; repeat it for more");
     pod->type_name("NAME");
 
+    auto* workload = app.add_option(
+        "--workload", options.workloads,
+        "Connections of pods that this Deployment, StatefulSet, CronJob and so on runs: its name, or "
+        "kind/name, a glob perhaps; repeat it for more");
+    workload->type_name("[KIND/]NAME");
+
     auto* port = app.add_option("--port", options.ports,
                                 "Connections with this port at either end; repeat it for more");
     port->transform(number("a port", 65535))->type_name("N");
@@ -242,7 +268,7 @@ void add_filter_options(CLI::App& app, FilterOptions& options) {
     address->check(network_problem)->type_name("CIDR");
 
     // One value each time, so that the command's own arguments may follow.
-    for (auto* option : {pid, process, unit, container, name_space, pod, port, address})
+    for (auto* option : {pid, process, unit, container, name_space, pod, workload, port, address})
         option->allow_extra_args(false);
 
     auto set_role = [&options](const std::string& role) {
@@ -262,7 +288,7 @@ void add_filter_options(CLI::App& app, FilterOptions& options) {
     netns->transform(number("the inode of a network namespace", UINT32_MAX))->type_name("INODE");
 
     for (auto* option :
-         {pid, process, unit, container, name_space, pod, port, address, role, failed, netns}) {
+         {pid, process, unit, container, name_space, pod, workload, port, address, role, failed, netns}) {
         option->group("Filters (an event must pass all that are given)");
     }
 }

@@ -31,9 +31,10 @@ struct FilterOptions {
     std::vector<uint32_t> pids = {};           // of the owner, in the initial pid namespace
     std::vector<std::string> processes = {};   // the owner's exact name, or a glob: "nginx*"
     std::vector<std::string> units = {};       // the same of its systemd unit; "nginx" is "nginx.service"
-    std::vector<std::string> containers = {};  // the beginning of its container's id
+    std::vector<std::string> containers = {};  // the beginning of its container's id, or its name in the pod
     std::vector<std::string> namespaces = {};  // of its pod, a glob perhaps
     std::vector<std::string> pods = {};        // its name, the same
+    std::vector<std::string> workloads = {};   // what runs it: "api", "Deployment/api", the same
     std::vector<uint16_t> ports = {};          // of either end
     std::vector<std::string> addresses = {};   // of either end: an address or a network in CIDR notation
     RoleFilter role = RoleFilter::any;

@@ -39,6 +39,8 @@ struct ListOptions {
     bool listening = false;
 };
 
+constexpr auto longest_wait_for_cluster = std::chrono::seconds(2);
+
 // One walk over what is open, printed as it goes.
 class List {
 public:
@@ -52,6 +54,12 @@ public:
                   options.listening ? encode::TextSubject::listeners : encode::TextSubject::open_connections),
           listening_(options.listening) {}
 
+    // Names of the cluster's API server, too. Before print().
+    Result<> ask_cluster(const cluster::Options& options) {
+        if (auto asked = context_.ask_cluster(options, host_.node); !asked) return asked;
+        context_.wait_for_cluster(longest_wait_for_cluster);
+        return {};
+    }
     Result<> print(capture::Snapshot& snapshot);
 
 private:
@@ -81,7 +89,7 @@ private:
 void List::show(const tcptrail_record& record) {
     if (closed_) return;
     const auto connection = connections::connection_of(record, kernel_, boot_to_unix_offset());
-    const auto& event = encoder_.encode(connection, context_.find(connection.owner), unix_nanos());
+    const auto& event = encoder_.encode(connection, context_.find(connection), unix_nanos());
     if (filter_.matches(event)) keep(writer_.write(event));
 }
 
@@ -138,6 +146,8 @@ void add_list(CLI::App& app, Action& action) {
             auto snapshot = capture::Snapshot::take(config->capture);
             if (!snapshot) return std::unexpected(std::move(snapshot.error()));
             List list(*options, *config, std::move(*filter));
+            if (auto asked = list.ask_cluster(config->kubernetes); !asked)
+                return std::unexpected(std::move(asked.error()));
             if (auto printed = list.print(**snapshot); !printed)
                 return std::unexpected(std::move(printed.error()));
             if (!(*snapshot)->agent_problem().empty())

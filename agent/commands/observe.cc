@@ -9,7 +9,6 @@
 
 #include "agent/base/event_loop.h"
 #include "agent/base/heap.h"
-#include "agent/base/thread.h"
 #include "agent/commands/command.h"
 #include "agent/commands/filter.h"
 #include "agent/pipeline.h"
@@ -81,7 +80,7 @@ void Observe::drain(EventLoop& loop) {
     const auto drained = pipeline_->drain();
     if (!drained) {
         keep(std::unexpected(drained.error()));
-    } else if (!*drained && !std::exchange(drains_again_, true)) {
+    } else if (*drained == Pipeline::Drained::more && !std::exchange(drains_again_, true)) {
         loop.soon([this, &loop] {
             drains_again_ = false;
             drain(loop);
@@ -110,6 +109,8 @@ Result<ExitCode> Observe::run(const Config& config) {
     written(writer_.header());
     written(writer_.flush());
     keep(loop->on_edge(pipeline_->capture().wake_fd(), [&] { drain(*loop); }));
+    if (const int births = pipeline_->context().births_fd(); births >= 0)
+        keep(loop->on_readable(births, [this] { pipeline_->context().look_for_births(); }));
     keep(loop->every(std::chrono::milliseconds(config.capture.drain_interval_ms), [&] { drain(*loop); }));
     keep(loop->every(std::chrono::seconds(config.capture.sweep_interval_secs),
                      [&] { keep(pipeline_->sweep()); }));
@@ -121,7 +122,6 @@ Result<ExitCode> Observe::run(const Config& config) {
     if (options_.duration_secs > 0)
         keep(loop->every(std::chrono::milliseconds(static_cast<int64_t>(options_.duration_secs * 1000)),
                          [&] { loop->stop(); }));
-    const PriorityBoost boost(config.capture.priority_boost);  // without it, it is no less than before
     if (failure_) keep(loop->run());
     keep(pipeline_->sweep());
     keep(pipeline_->stop());

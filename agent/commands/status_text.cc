@@ -41,6 +41,16 @@ std::string kafka_line(const v1::Kafka& kafka, uint64_t now_unix_nanos) {
     return line;
 }
 
+std::string api_server_line(const v1::ApiServer& server) {
+    const char* contact = server.contact() == v1::CONTACT_CURRENT    ? "current"
+                          : server.contact() == v1::CONTACT_STARTING ? "starting"
+                          : server.contact() == v1::CONTACT_DENIED   ? "denied"
+                                                                     : "out of touch";
+    return fmt::format("{}; {} pods, {} services, {} nodes known; {} requests, {} failed", contact,
+                       server.pods(), server.services(), server.nodes(),
+                       server.lists() + server.watches() + server.owners(), server.failures());
+}
+
 std::string stages_table(const v1::AgentReport& report) {
     std::string table =
         fmt::format("\n{:<12} {:>14} {:>14} {:>10} {:>10}\n", "STAGE", "IN", "OUT", "HELD", "LOST");
@@ -88,6 +98,8 @@ std::vector<std::string> problems_of(const v1::AgentReport& report) {
     else if (kafka.has_connected() && !kafka.connected())  // older agents do not say
         problems.emplace_back(kafka.acknowledged() ? "Kafka: no broker is left"
                                                    : "Kafka: no broker has stored anything yet");
+    if (!report.api_server().problem().empty())
+        problems.push_back("Kubernetes: " + report.api_server().problem());
     return problems;
 }
 
@@ -109,6 +121,7 @@ std::string status_text(const v1::AgentReport& report, uint64_t now_unix_nanos) 
     if (report.has_spool_events()) line("spool", spool_line(report));
     line("Kafka",
          report.has_kafka() ? kafka_line(report.kafka(), now_unix_nanos) : "not set: events are printed");
+    if (report.has_api_server()) line("Kubernetes", api_server_line(report.api_server()));
     if (report.has_capture_ratio())
         line("capture", fmt::format("{:.4f} of what the kernel has counted", report.capture_ratio()));
     line("cost", fmt::format("{} of processor time, {} of memory",

@@ -50,6 +50,10 @@ enum PartialBit : uint32_t {
     end_missed = 1u << 3,
     owner_unknown = 1u << 4,
     state_changes_missed = 1u << 5,
+    pod_unknown = 1u << 6,
+    container_unknown = 1u << 7,
+    workload_unknown = 1u << 8,
+    cgroup_unknown = 1u << 9,
 };
 
 // Linux's numbers (include/net/tcp_states.h), which are the schema's too.

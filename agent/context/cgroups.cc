@@ -20,6 +20,9 @@ namespace tcptrail::context {
 namespace {
 
 constexpr size_t max_places = 65536;  // beyond it the cache begins anew
+// Of cgroups that are gone: retransmits may take a quarter of an hour, and their connections end after that.
+constexpr size_t most_gone = 8192;
+constexpr uint64_t remembered_ns = 900'000'000'000;
 constexpr uint64_t walk_interval_ns = 1'000'000'000;
 constexpr int handle_type_kernfs = 0xfe;  // FILEID_KERNFS of include/linux/exportfs.h
 constexpr uint64_t handle_bytes = sizeof(uint64_t);
@@ -52,10 +55,21 @@ std::string find_mount(const std::string& proc) {
     return {};
 }
 
+// Beside controllers of version 1 ("hybrid") cgroup2 has a folder of its own among theirs. A DaemonSet's
+// nodes may be of both kinds, so where it is one for all of them.
+std::string without_version_1(const std::string& mount) {
+    constexpr const char* mark = "/cgroup.controllers";  // each cgroup of version 2 has it
+    const std::string unified = mount + "/unified";
+    std::error_code error;
+    const bool hybrid =
+        !std::filesystem::exists(mount + mark, error) && std::filesystem::exists(unified + mark, error);
+    return hybrid ? unified : mount;
+}
+
 }  // namespace
 
 Cgroups::Cgroups(const std::string& mount, const std::string& proc)
-    : mount_(mount.empty() ? find_mount(proc) : mount) {
+    : mount_(mount.empty() ? find_mount(proc) : without_version_1(mount)) {
     // As the kernel spells it: without links and trailing slashes.
     std::error_code error;
     if (const auto canonical = std::filesystem::canonical(mount_, error); !error) mount_ = canonical.string();
@@ -73,6 +87,30 @@ const Place* Cgroups::place_of(uint64_t id) {
     walk();
     const auto found = places_.find(id);
     return found == places_.end() ? nullptr : &found->second;
+}
+
+void Cgroups::watch_births() {
+    if (!mount_fd_.valid()) return;
+    births_ = std::make_unique<CgroupBirths>(
+        mount_, CgroupBirths::Handler{[this](uint64_t id, const std::string& path) {
+                                          places_.try_emplace(id, path);
+                                          living_.insert_or_assign(path, id);
+                                      },
+                                      [this](const std::string& path) {
+                                          const auto living = living_.find(path);
+                                          if (living == living_.end()) return;
+                                          gone_.push_back({monotonic_nanos(), living->second});
+                                          living_.erase(living);
+                                      }});
+}
+
+void Cgroups::look_for_births() {
+    if (births_) births_->look();
+    const uint64_t now = monotonic_nanos();
+    while (!gone_.empty() && (gone_.size() > most_gone || now - gone_.front().at_ns > remembered_ns)) {
+        places_.erase(gone_.front().id);
+        gone_.pop_front();
+    }
 }
 
 // The id is the file handle of the cgroup's folder.

@@ -8,7 +8,8 @@
 
 #include "agent/connections/connection.h"
 #include "agent/context/cgroups.h"
-#include "agent/context/kubelet_logs.h"
+#include "agent/context/container_names.h"
+#include "agent/context/kubernetes.h"
 #include "agent/context/options.h"
 #include "agent/context/processes.h"
 
@@ -22,10 +23,10 @@ struct Identity {
     std::string_view container_id;
     std::optional<uint32_t> uid;
     std::string_view systemd_unit = {};
-    std::string_view pod_uid = {};
-    std::string_view pod_namespace = {};
-    std::string_view pod = {};
-    std::string_view pod_container = {};  // the container's name in the pod
+    std::string_view container_name = {};  // of a container outside of Kubernetes
+    PodIdentity pod = {};
+    RemoteIdentity remote = {};
+    uint32_t unknown = 0;  // bits of connections::PartialBit
 };
 
 // Used by the capture thread alone.
@@ -34,14 +35,38 @@ public:
     explicit Context(const Options& options)
         : cgroups_(options.cgroup, options.proc),
           processes_(options.proc, options.process_cache_entries),
-          kubelet_logs_(options.kubelet_logs) {}
+          container_names_(options.docker, options.podman),
+          kubernetes_(options.kubelet_logs, std::chrono::milliseconds(options.wait_ms)),
+          wait_ns_(uint64_t{options.wait_ms} * 1'000'000) {}
 
+    // Names of the cluster's API server, too, where the options say so. `node`: this node's name there.
+    Result<> ask_cluster(const cluster::Options& options, const std::string& node);
+    // For who asks once: waits until the API server has told what it knows, or does not answer; up to so
+    // long.
+    void wait_for_cluster(std::chrono::milliseconds longest);
+    // Takes what has become known since.
+    void refresh() { kubernetes_.refresh(); }
+    // For who goes on for longer: cgroups are known from their birth on. Then, when births_fd() is readable
+    // (-1: it never is), look_for_births() is to be called soon: what lives for a moment only is known to
+    // nobody else.
+    void watch_births() { cgroups_.watch_births(); }
+    int births_fd() const { return cgroups_.births_fd(); }
+    void look_for_births() { cgroups_.look_for_births(); }
+
+    // Of one end of a connection. Fields of the connection that no owner is known by are not looked at.
+    Identity find(const connections::Connection& connection);
     Identity find(const connections::Owner& owner);
+    // Whether names that the last find() lacks may still come, for an event that was `age_ns` old.
+    bool may_come(uint64_t age_ns) const { return kubernetes_.may_come() && age_ns < wait_ns_; }
+    // nullptr: the API server is not asked.
+    const cluster::Cluster* cluster() const { return kubernetes_.cluster(); }
 
 private:
     Cgroups cgroups_;
     Processes processes_;
-    KubeletLogs kubelet_logs_;
+    ContainerNames container_names_;
+    Kubernetes kubernetes_;
+    uint64_t wait_ns_;
 };
 
 }  // namespace tcptrail::context

@@ -30,12 +30,14 @@ std::string_view take_name(std::string_view& text) {
     return name;
 }
 
+// False: it cannot be read.
 template <class Take>
-void read_folder(const std::string& path, Take take) {
+bool read_folder(const std::string& path, Take take) {
     std::error_code error;
     for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end;
          entry.increment(error))
         take(std::string_view(entry->path().filename().native()));
+    return !error;
 }
 
 // Whether it is time to look; then `last` is now.
@@ -70,7 +72,7 @@ std::string_view KubeletLogs::container(std::string_view id) {
 
 void KubeletLogs::read_pods() {
     if (pods_.size() > most_names) pods_.clear();
-    read_folder(folder_ + "/pods", [this](std::string_view uid) {
+    are_readable_ = read_folder(folder_ + "/pods", [this](std::string_view uid) {
         const std::string_view name_space = take_name(uid), pod = take_name(uid);
         if (is_name(name_space) && is_name(pod) && is_name(uid))
             pods_.insert_or_assign(std::string(uid), PodName{std::string(pod), std::string(name_space)});

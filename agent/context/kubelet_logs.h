@@ -9,10 +9,10 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+
+#include "agent/base/text_table.h"
 
 namespace tcptrail::context {
 
@@ -35,19 +35,17 @@ public:
     // Valid until the next call.
     std::string_view container(std::string_view id);
 
-private:
-    struct Hash : std::hash<std::string_view> {
-        using is_transparent = void;
-    };
-    template <class Value>
-    using Table = std::unordered_map<std::string, Value, Hash, std::equal_to<>>;
+    // Whether the folders are there and may be read, as far as it was tried.
+    bool are_readable() const { return are_readable_; }
 
+private:
     void read_pods();
     void read_containers();
 
     std::string folder_;
-    Table<PodName> pods_;            // by uid
-    Table<std::string> containers_;  // by id
+    TextTable<PodName> pods_;            // by uid
+    TextTable<std::string> containers_;  // by id
+    bool are_readable_ = false;
     uint64_t pods_read_ns_ = 0;
     uint64_t containers_read_ns_ = 0;
 };

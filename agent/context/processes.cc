@@ -80,7 +80,9 @@ Process Processes::read(uint32_t pid, uint64_t start_ns) const {
     Process process;
     std::error_code error;
     process.executable = without_deleted(std::filesystem::read_symlink(folder + "/exe", error).string());
-    process.place = Place(cgroup_path_of(read_file(folder + "/cgroup")));
+    const ProcessCgroup cgroup = cgroup_of(read_file(folder + "/cgroup"));
+    process.place = Place(cgroup.path);
+    process.is_in_version_1 = cgroup.is_version_1;
     process.uid = real_uid_of(read_file(folder + "/status"));
     if (start_ns && !is_the_one()) return {};  // it ended meanwhile and another took its pid
     return process;
@@ -92,7 +94,7 @@ std::string_view without_deleted(std::string_view path) {
     return path;
 }
 
-std::string cgroup_path_of(std::string_view proc_cgroup) {
+ProcessCgroup cgroup_of(std::string_view proc_cgroup) {
     std::string v2, v1;
     while (!proc_cgroup.empty()) {
         const std::string_view line = proc_cgroup.substr(0, proc_cgroup.find('\n'));
@@ -106,7 +108,9 @@ std::string cgroup_path_of(std::string_view proc_cgroup) {
         else if (v1.empty() && !container_id_of(path).empty())
             v1 = path;
     }
-    return (v2.empty() || v2 == "/") && !v1.empty() ? v1 : v2;
+    // Where the runtime leaves version 2 alone its containers are still in the daemon's group there.
+    if (!v1.empty() && container_id_of(v2).empty()) return {v1, true};
+    return {v2, false};
 }
 
 }  // namespace tcptrail::context

@@ -15,7 +15,8 @@ namespace tcptrail::context {
 struct Process {
     std::string executable;
     Place place;
-    uint32_t uid = ~0u;  // real; ~0: not known
+    bool is_in_version_1 = false;  // its place is that of cgroup v1
+    uint32_t uid = ~0u;            // real; ~0: not known
 };
 
 // Remembers processes that own connections, the least recently used leaves first. Used by the capture
@@ -47,8 +48,13 @@ private:
 // The path as it was before its file or folder went away: /proc adds " (deleted)".
 std::string_view without_deleted(std::string_view path);
 
-// The path of a process's cgroup from the content of /proc/<pid>/cgroup: v2's, unless that says nothing
-// ("/") and a v1 hierarchy names a container; empty when there is none.
-std::string cgroup_path_of(std::string_view proc_cgroup);
+struct ProcessCgroup {
+    std::string path;
+    bool is_version_1 = false;
+};
+
+// A process's cgroup from the content of /proc/<pid>/cgroup: v2's, unless that names no container and a v1
+// hierarchy does; empty when there is none.
+ProcessCgroup cgroup_of(std::string_view proc_cgroup);
 
 }  // namespace tcptrail::context

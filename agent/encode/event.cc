@@ -44,6 +44,9 @@ static_assert(int(connections::ResetDirection::received) == v1::RESET_DIRECTION_
 static_assert(int(connections::tcp_closing) == v1::STATE_CLOSING);
 static_assert(connections::began_before_capture == 1u << v1::PARTIAL_BEGAN_BEFORE_CAPTURE);
 static_assert(connections::state_changes_missed == 1u << v1::PARTIAL_STATE_CHANGES_MISSED);
+static_assert(connections::pod_unknown == 1u << v1::PARTIAL_POD_UNKNOWN);
+static_assert(connections::cgroup_unknown == 1u << v1::PARTIAL_CGROUP_UNKNOWN);
+static_assert(int(context::Metadata::api_denied) == v1::METADATA_API_DENIED);
 
 using E = v1::ConnectionEvent;
 
@@ -60,17 +63,30 @@ void put_process(WireWriter& out, const Connection& c, const context::Identity& 
     out.implicit(P::kSourceFieldNumber, static_cast<uint64_t>(c.owner.source));
     if (c.owner.thread_name != c.owner.name) out.text(P::kThreadNameFieldNumber, c.owner.thread_name);
     out.text(P::kSystemdUnitFieldNumber, identity.systemd_unit);
+    out.text(P::kContainerNameFieldNumber, identity.container_name);
     out.end(process);
 }
 
 void put_kubernetes(WireWriter& out, const context::Identity& identity) {
-    if (identity.pod_uid.empty()) return;
+    const context::PodIdentity& pod = identity.pod;
+    const context::RemoteIdentity& remote = identity.remote;
+    if (pod.uid.empty() && remote.node.empty() && remote.service.empty() && remote.pod.empty()) return;
     const size_t kubernetes = out.begin(E::kKubernetesFieldNumber);
     using K = v1::Kubernetes;
-    out.text(K::kNamespaceFieldNumber, identity.pod_namespace);
-    out.text(K::kPodFieldNumber, identity.pod);
-    out.text(K::kPodUidFieldNumber, identity.pod_uid);
-    out.text(K::kContainerFieldNumber, identity.pod_container);
+    out.text(K::kNamespaceFieldNumber, pod.name_space);
+    out.text(K::kPodFieldNumber, pod.pod);
+    out.text(K::kPodUidFieldNumber, pod.uid);
+    out.text(K::kContainerFieldNumber, pod.container);
+    out.text(K::kWorkloadKindFieldNumber, pod.workload_kind);
+    out.text(K::kWorkloadFieldNumber, pod.workload);
+    out.text(K::kNodeFieldNumber, pod.node);
+    out.text(K::kRemoteNamespaceFieldNumber, remote.name_space);
+    out.text(K::kRemotePodFieldNumber, remote.pod);
+    out.text(K::kRemoteServiceFieldNumber, remote.service);
+    out.text(K::kRemoteWorkloadKindFieldNumber, remote.workload_kind);
+    out.text(K::kRemoteWorkloadFieldNumber, remote.workload);
+    out.text(K::kRemoteNodeFieldNumber, remote.node);
+    out.implicit(K::kMetadataFieldNumber, static_cast<uint64_t>(pod.metadata));
     out.end(kubernetes);
 }
 
@@ -253,7 +269,7 @@ Message& EventEncoder::encode_message(const Connection& c, const context::Identi
     put_fate(out, c);
     put_times(out, c);
     put_traffic(out, c);
-    put_partial(out, c.partial);
+    put_partial(out, c.partial | identity.unknown);
     if (c.traffic) put_retransmit_kinds(out, *c.traffic);
 
     message_.topic = Topic::connections;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/encode/humanize.h"
 
-#include <fmt/format.h>
+#include <fmt/compile.h>
 
 #include <string_view>
 
@@ -17,12 +17,12 @@ uint64_t divided(uint64_t n, uint64_t d) {
 }
 
 std::string decimal(uint64_t tenths) {
-    return fmt::format("{}.{}", tenths / 10, tenths % 10);
+    return fmt::format(FMT_COMPILE("{}.{}"), tenths / 10, tenths % 10);
 }
 
 // `n` in the largest of the units `step` apart in which it is at least one.
 std::string scaled(uint64_t n, uint64_t step, std::string_view units) {
-    if (n < step) return fmt::format("{}", n);
+    if (n < step) return std::to_string(n);
     uint64_t unit = step;
     // The next unit begins where this one would read `step`.
     while (units.size() > 1 && divided(n, unit) >= step) {
@@ -36,7 +36,7 @@ std::string scaled(uint64_t n, uint64_t step, std::string_view units) {
 }  // namespace
 
 std::string human_duration(uint64_t us) {
-    if (us < 1000) return fmt::format("{}us", us);
+    if (us < 1000) return std::to_string(us) + "us";
     if (const uint64_t tenths = divided(us, 100); tenths < 1000) return decimal(tenths) + "ms";
     if (const uint64_t ms = divided(us, 1000); ms < 1000) return fmt::format("{}ms", ms);
     if (const uint64_t tenths = divided(us, us_per_s / 10); tenths < 600) return decimal(tenths) + "s";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/encode/text_columns.h"
 
-#include <fmt/format.h>
+#include <fmt/compile.h>
 
 #include <algorithm>
 
@@ -11,7 +11,7 @@ namespace tcptrail::encode {
 
 std::string process_cell(const std::string& name, uint32_t pid) {
     if (pid == 0 && name.empty()) return std::string(absent);
-    const std::string number = pid == 0 ? "[-]" : fmt::format("[{}]", pid);
+    const std::string number = pid == 0 ? "[-]" : fmt::format(FMT_COMPILE("[{}]"), pid);
     return cut(or_absent(printable(name)), process_width - number.size()) + number;
 }
 
@@ -22,7 +22,7 @@ std::string pod_cell(const std::string& name_space, const std::string& pod) {
 std::string endpoint_cell(const std::string& address, uint32_t port) {
     if (address.empty()) return std::string(absent);
     const bool brackets = address.find(':') != std::string::npos;
-    return fmt::format("{}{}{}:{}", brackets ? "[" : "", printable(address), brackets ? "]" : "",
+    return fmt::format(FMT_COMPILE("{}{}{}:{}"), brackets ? "[" : "", printable(address), brackets ? "]" : "",
                        port == 0 ? std::string(absent) : std::to_string(port));
 }
 

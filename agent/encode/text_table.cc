@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
+#include <fmt/compile.h>
 
 #include <algorithm>
 #include <ctime>
@@ -21,9 +21,11 @@ std::string time_of_day(const ConnectionEvent& event) {
         event.has_ended_unix_nanos() ? event.ended_unix_nanos() : event.emitted_unix_nanos();
     if (nanos == 0) return std::string(absent);
     const auto seconds = static_cast<time_t>(nanos / 1'000'000'000);
-    struct tm local = {};
-    localtime_r(&seconds, &local);
-    return fmt::format("{:02}:{:02}:{:02}.{:03}", local.tm_hour, local.tm_min, local.tm_sec,
+    // Most are of the same second as the one before.
+    thread_local time_t last = -1;
+    thread_local struct tm local = {};
+    if (seconds != std::exchange(last, seconds)) localtime_r(&seconds, &local);
+    return fmt::format(FMT_COMPILE("{:02}:{:02}:{:02}.{:03}"), local.tm_hour, local.tm_min, local.tm_sec,
                        nanos / 1'000'000 % 1000);
 }
 
@@ -38,7 +40,7 @@ std::string process(const ConnectionEvent& event) {
 }
 
 std::string endpoints(const ConnectionEvent& event) {
-    return fmt::format("{} → {}", endpoint_cell(event.local_address(), event.local_port()),
+    return fmt::format(FMT_COMPILE("{} → {}"), endpoint_cell(event.local_address(), event.local_port()),
                        endpoint_cell(event.remote_address(), event.remote_port()));
 }
 
@@ -96,7 +98,10 @@ std::string netns(const ConnectionEvent& event) {
 }
 
 std::string container(const ConnectionEvent& event) {
-    return or_absent(printable(event.process().container_id().substr(0, container_width)));
+    const auto& process = event.process();
+    return or_absent(printable(!process.container_name().empty()
+                                   ? process.container_name()
+                                   : process.container_id().substr(0, container_width)));
 }
 
 std::string unit(const ConnectionEvent& event) {

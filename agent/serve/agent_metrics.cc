@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace tcptrail::serve {
 
@@ -167,6 +169,24 @@ void write_delivery(Exposition& to, const v1::AgentReport& report) {
     if (has_kafka) to.integer("", kafka.failed());
 }
 
+// Without samples where nobody asks a cluster.
+void write_api_server(Exposition& to, const v1::AgentReport& report) {
+    const bool is_asked = report.has_api_server();
+    const v1::ApiServer& server = report.api_server();
+    const auto each = [&](std::initializer_list<std::pair<const char*, uint64_t>> kinds) {
+        for (const auto& [kind, count] : kinds)
+            if (is_asked) to.integer(label("kind", kind), count);
+    };
+    to.gauge("tcptrail_kubernetes_api_healthy", "1: all that is watched at the API server is current.");
+    if (is_asked) to.integer("", server.contact() == v1::CONTACT_CURRENT && server.problem().empty());
+    to.counter("tcptrail_kubernetes_api_requests_total", "Requests to the API server.");
+    each({{"list", server.lists()}, {"watch", server.watches()}, {"owner", server.owners()}});
+    to.counter("tcptrail_kubernetes_api_failures_total", "Of these, those that failed.");
+    if (is_asked) to.integer("", server.failures());
+    to.gauge("tcptrail_kubernetes_objects", "What is known of the cluster.");
+    each({{"pod", server.pods()}, {"service", server.services()}, {"node", server.nodes()}});
+}
+
 }  // namespace
 
 void write_agent(Exposition& to, const v1::AgentReport& report) {
@@ -177,6 +197,7 @@ void write_agent(Exposition& to, const v1::AgentReport& report) {
     write_bind_failures(to, report);
     write_audit(to, report);
     write_delivery(to, report);
+    write_api_server(to, report);
 }
 
 std::string not_ready(const v1::AgentReport& report) {

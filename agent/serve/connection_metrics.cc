@@ -91,12 +91,18 @@ void value_of(Label label, const Connection& c, const context::Identity& identit
             return use(c.netns);
         case Label::systemd_unit:
             return use(identity.systemd_unit);
+        case Label::container_name:
+            return use(identity.container_name);
         case Label::k8s_namespace:
-            return use(identity.pod_namespace);
+            return use(identity.pod.name_space);
         case Label::k8s_pod:
-            return use(identity.pod);
+            return use(identity.pod.pod);
         case Label::k8s_container:
-            return use(identity.pod_container);
+            return use(identity.pod.container);
+        case Label::k8s_workload:
+            return use(identity.pod.workload);
+        case Label::k8s_workload_kind:
+            return use(identity.pod.workload_kind);
     }
 }
 

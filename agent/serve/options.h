@@ -18,14 +18,18 @@ enum class Label : uint8_t {
     remote_scope,    // loopback, link_local, private, public
     netns,           // inode of the network namespace
     systemd_unit,    // empty: none
+    container_name,  // of Docker or podman; empty: none
     k8s_namespace,   // of the pod; these are OpenTelemetry's names, k8s.namespace.name
     k8s_pod,
     k8s_container,  // its name in the pod
+    k8s_workload,   // Deployment, StatefulSet, …; OpenTelemetry has a name for each kind, and none for all
+    k8s_workload_kind,
 };
-inline constexpr const char* label_names[] = {"process",        "container_id",      "cgroup",
-                                              "server_address", "server_port",       "remote_scope",
-                                              "netns",          "systemd_unit",      "k8s_namespace_name",
-                                              "k8s_pod_name",   "k8s_container_name"};
+inline constexpr const char* label_names[] = {
+    "process",           "container_id",       "cgroup",       "server_address",
+    "server_port",       "remote_scope",       "netns",        "systemd_unit",
+    "container_name",    "k8s_namespace_name", "k8s_pod_name", "k8s_container_name",
+    "k8s_workload_name", "k8s_workload_kind"};
 
 enum class Histogram : uint8_t {
     connect,

@@ -210,12 +210,13 @@ static __always_inline struct file* call_file_of(int descriptor) {
     return file;
 }
 
-/* accept() returns a socket or an error: no look whether it is one. */
+/* accept() returns a socket or an error: no look whether it is one. What has a birth is of TCP's own. */
 static __always_inline int call_accept_exits(long result) {
     struct file* file = call_file_of((int)result);
     struct socket* socket = file ? BPF_CORE_READ(file, private_data) : NULL;
+    const struct sock* sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
 
-    return socket ? call_accepted(compat_held_socket(BPF_CORE_READ(socket, sk))) : 0;
+    return sk ? call_accepted(store_get((__u64)sk) ? sk : compat_held_socket(sk)) : 0;
 }
 
 /* NULL where it is no socket: only a socket points back at its file. */

@@ -97,8 +97,7 @@ static __always_inline void state_listen(struct sock* sk) {
     listener.opened_ns = clock_read();
     listener.owner.cgroup_id = compat_cgroup_id(sk);
     if (!owner_is_kernel()) {
-        owner_set_process(&listener.owner);
-        bpf_get_current_comm(listener.thread_name, sizeof(listener.thread_name));
+        owner_set_process(&listener.owner, listener.thread_name);
         listener.owner_source = TCPTRAIL_OWNER_LISTENER;
     }
     if (bpf_map_update_elem(&listeners, &key, &listener, BPF_ANY)) count(TCPTRAIL_LISTENERS_NOT_STORED);
@@ -201,6 +200,10 @@ static __always_inline void state_close(struct sock* sk, const struct tcp_sock* 
         int error = sk->sk_err; /* may be gone before the record is filled */
 
         given_up = !error && sk->sk_lock.owned;
+        /* An ICMP message's errno that the application has not fetched did not end the attempt; see
+         * hooks/error. */
+        if (given_up && sk->sk_err_soft) birth->reported_error = 0;
+        if (given_up && birth->reported_error) given_up = false;
         if (error)
             birth->reported_error = error;
         else if (!given_up && !birth->reported_error)

@@ -93,6 +93,7 @@ static __always_inline void lean_fill_birth(struct tcptrail_lean* to, const stru
 static __always_inline __u64 lean_fill_socket(struct tcptrail_lean* to, const struct sock* sk,
                                               const struct tcp_sock* tp) {
     const char* congestion = tp->inet_conn.icsk_ca_ops->name;
+    const __u32* begin = (const __u32*)congestion;
     __u32 ssthresh = tp->snd_ssthresh, now = (__u32)bpf_jiffies64(), all = 0;
     __u64 bytes = 0;
 
@@ -122,7 +123,8 @@ static __always_inline __u64 lean_fill_socket(struct tcptrail_lean* to, const st
     to->ssthresh = ssthresh;
     to->error = sk->sk_err;
     to->shutdown = sk->sk_shutdown;
-    bpf_probe_read_kernel(to->congestion, sizeof(to->congestion), congestion);
+    *(__u32*)to->congestion = begin[0]; /* a load each: a helper takes 18 ns */
+    *(__u32*)(to->congestion + sizeof(*begin)) = begin[1];
     __builtin_memset(to->pad, 0, sizeof(to->pad));
     return bytes | (__u64)(all >> 16 | congestion[sizeof(to->congestion)]) << 32;
 }

@@ -25,11 +25,17 @@ static __always_inline void owner_set_current_actor(struct tcptrail_actor* to, s
     bpf_get_current_comm(to->name, sizeof(to->name));
 }
 
-/* `current`: all but the cgroup, which is the socket's. */
-static __always_inline void owner_set_process(struct tcptrail_owner* to) {
+/* `current`: all but the cgroup, which is the socket's; and the name of its thread. */
+static __always_inline void owner_set_process(struct tcptrail_owner* to, char* thread_name) {
     struct task_struct* task = bpf_get_current_task_btf();
 
-    owner_set_current_actor(&to->actor, task);
+    bpf_get_current_comm(thread_name, TCPTRAIL_NAME_LEN);
+    if (task->pid == task->tgid) {
+        to->actor.pid = task->tgid;
+        __builtin_memcpy(to->actor.name, thread_name, TCPTRAIL_NAME_LEN);
+    } else {
+        owner_set_actor(&to->actor, task);
+    }
     to->actor.uid = (__u32)bpf_get_current_uid_gid();
     to->start_ns = task->group_leader->start_boottime;
 }
@@ -54,9 +60,8 @@ static __always_inline void owner_assign(struct tcptrail_birth* birth, const str
 /* The process and thread that are `current`. `birth` is on the stack. */
 static __always_inline void owner_set_current(struct tcptrail_birth* birth, __u8 source) {
     if (owner_is_kernel()) return;
-    owner_set_process(&birth->owner);
+    owner_set_process(&birth->owner, birth->thread_name);
     birth->owner_source = source;
-    bpf_get_current_comm(birth->thread_name, sizeof(birth->thread_name));
 }
 
 /* The same for a birth in the map, which may become another's: it is written when all is known. */
@@ -65,8 +70,7 @@ static __always_inline void owner_replace(struct tcptrail_birth* birth, __u8 sou
     struct tcptrail_owner owner = {};
 
     if (owner_is_kernel()) return;
-    owner_set_process(&owner);
-    bpf_get_current_comm(thread_name, sizeof(thread_name));
+    owner_set_process(&owner, thread_name);
     owner_assign(birth, &owner, thread_name, source);
 }
 

@@ -67,7 +67,7 @@ void take_names(std::string_view text) {
     const auto pod = context::pod_uid_of(text);
     expect(pod.empty() || pod.size() == 32 || pod.size() == 36, "no uid of a pod");
     expect(text.starts_with(context::without_deleted(text)), "not a beginning of it");
-    (void)context::cgroup_path_of(text);
+    (void)context::cgroup_of(text);
     expect(is_valid_utf8(encode::repaired_utf8(text)), "not repaired");
     const std::string shown = encode::printable(text);
     expect(is_valid_utf8(shown), "not printable");

@@ -142,6 +142,9 @@ TEST_CASE("as nobody with CAP_BPF and CAP_PERFMON alone it tells, and says what 
         const bool calls = line.find("which process accepted") == std::string::npos;
         CHECK(calls == (line.find("attempts that end before a SYN is sent") == std::string::npos));
         CHECK(calls == (line.find("tracefs") == std::string::npos));
+        CHECK(line.find("executables of other users' processes (without CAP_SYS_PTRACE)") !=
+              std::string::npos);
+        CHECK(line.find("(without CAP_DAC_READ_SEARCH)") != std::string::npos);
         Watch watch({&net}, observer);
         Actor server(net, "plain-server");
         Actor client(net, "plain-client");

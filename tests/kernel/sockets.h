@@ -17,6 +17,7 @@ namespace tcptrail::test {
 // <linux/tcp.h>, which has the longer tcp_info.
 namespace tcp_state {
 constexpr uint8_t established = 1;
+constexpr uint8_t syn_sent = 2;
 constexpr uint8_t fin_wait2 = 5;
 constexpr uint8_t close = 7;
 constexpr uint8_t close_wait = 8;

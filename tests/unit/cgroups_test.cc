@@ -174,6 +174,24 @@ TEST_CASE("cgroups: the mount is looked up in self/mounts", "[unit]") {
     }
 }
 
+TEST_CASE("cgroups: a mount that has controllers of version 1, too", "[unit]") {
+    const NoHandles without;
+    const Tree tree;
+    tree.make("/memory/inner");
+    const uint64_t inner = tree.make("/unified/inner");
+    SECTION("beside version 2") {
+        tree.write("/unified/cgroup.controllers", "");
+        Cgroups cgroups(tree.path(), "/nonexistent");
+        CHECK(path_or_none(cgroups, inner) == "/inner");
+    }
+    SECTION("a cgroup of version 2 that is called unified") {
+        tree.write("/cgroup.controllers", "");
+        tree.write("/unified/cgroup.controllers", "");
+        Cgroups cgroups(tree.path(), "/nonexistent");
+        CHECK(path_or_none(cgroups, inner) == "/unified/inner");
+    }
+}
+
 TEST_CASE("cgroups: a mount that is not there", "[unit]") {
     Cgroups cgroups("/nonexistent/cgroup", "/nonexistent");
     CHECK(path_or_none(cgroups, 1) == "(none)");

@@ -43,7 +43,8 @@ TEST_CASE("config errors: keys") {
     check({
         {"ndoe: x\n", "FILE:1: unknown key \"ndoe\"; did you mean node?"},
         {"xyzzy: x\n",
-         "FILE:1: unknown key \"xyzzy\"; allowed: a map of node, capture, connections, context, spool, "
+         "FILE:1: unknown key \"xyzzy\"; allowed: a map of node, capture, connections, context, kubernetes, "
+         "spool, "
          "kafka, output, "
          "report, serve, log"},
         {"node: x\ncapture:\n  ring_byte: 4096\n",
@@ -61,11 +62,13 @@ TEST_CASE("config errors: keys") {
         {"capture.ring_bytes: 4096\n",
          "FILE:1: key \"capture.ring_bytes\" is written with dots; allowed: nested maps"},
         {"\"a\\nb\": 1\n",
-         "FILE:1: unknown key \"a\\nb\"; allowed: a map of node, capture, connections, context, spool, "
+         "FILE:1: unknown key \"a\\nb\"; allowed: a map of node, capture, connections, context, kubernetes, "
+         "spool, "
          "kafka, output, "
          "report, serve, log"},
         {"<<: {node: x}\n",
-         "FILE:1: unknown key \"<<\"; allowed: a map of node, capture, connections, context, spool, kafka, "
+         "FILE:1: unknown key \"<<\"; allowed: a map of node, capture, connections, context, kubernetes, "
+         "spool, kafka, "
          "output, "
          "report, serve, log"},
 
@@ -85,11 +88,13 @@ TEST_CASE("config errors: keys") {
 TEST_CASE("config errors: one kind of value where another is wanted") {
     check({
         {"- node\n",
-         "FILE:1: the document is a list; allowed: a map of node, capture, connections, context, spool, "
+         "FILE:1: the document is a list; allowed: a map of node, capture, connections, context, kubernetes, "
+         "spool, "
          "kafka, output, "
          "report, serve, log"},
         {"\nhello\n",
          "FILE:2: the document is a single value; allowed: a map of node, capture, connections, context, "
+         "kubernetes, "
          "spool, "
          "kafka, output, report, serve, log"},
         {"node: {name: x}\n", "FILE:1: node: is a map; allowed: 0 to 255 bytes, no control characters"},
@@ -354,7 +359,8 @@ TEST_CASE("config errors: aliases of aliases cost nothing") {
         yaml += "]\n";
     }
     CHECK(error_of(yaml) ==
-          "FILE:1: unknown key \"a0\"; allowed: a map of node, capture, connections, context, spool, kafka, "
+          "FILE:1: unknown key \"a0\"; allowed: a map of node, capture, connections, context, kubernetes, "
+          "spool, kafka, "
           "output, "
           "report, serve, log");
 }
@@ -432,13 +438,15 @@ TEST_CASE("config errors: --set") {
         {"node", "--set node: has no value; allowed: key=value"},
         {"", "--set : has no value; allowed: key=value"},
         {"=x",
-         "--set : unknown key; allowed: node, capture, connections, context, spool, kafka, output, report, "
+         "--set : unknown key; allowed: node, capture, connections, context, kubernetes, spool, kafka, "
+         "output, report, "
          "serve, log, and what "
          "is "
          "below them"},
         {"nod=x", "--set nod: unknown key; did you mean node?"},
         {"xyzzy=x",
-         "--set xyzzy: unknown key; allowed: node, capture, connections, context, spool, kafka, output, "
+         "--set xyzzy: unknown key; allowed: node, capture, connections, context, kubernetes, spool, kafka, "
+         "output, "
          "report, serve, log, "
          "and what is below them"},
         {"ring_bytes=4096", "--set ring_bytes: unknown key; did you mean capture.ring_bytes?"},

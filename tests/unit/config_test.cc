@@ -42,7 +42,8 @@ capture:
   sweep_interval_secs: 8
   btf: /tmp/btf file
   include_self: true
-context: {proc: /host/proc, cgroup: /host/cgroup, kubelet_logs: /host/log, process_cache_entries: 99}
+context: {proc: /host/proc, cgroup: /host/cgroup, kubelet_logs: /host/log, docker: "", podman: /p, wait_ms: 70, process_cache_entries: 99}
+kubernetes: {api_server: "https://[::1]:6443", token_file: /t, ca_file: /c, remote: true}
 spool: {directory: "/data/\u00e9", max_bytes: 100MB}
 kafka:
   brokers: [kafka-1:9092, "[::1]:9093"]
@@ -86,7 +87,14 @@ TEST_CASE("config: each key reaches its member") {
     CHECK(config->context.proc == "/host/proc");
     CHECK(config->context.cgroup == "/host/cgroup");
     CHECK(config->context.kubelet_logs == "/host/log");
+    CHECK(config->context.docker.empty());
+    CHECK(config->context.podman == "/p");
+    CHECK(config->context.wait_ms == 70);
     CHECK(config->context.process_cache_entries == 99);
+    CHECK(config->kubernetes.api_server == "https://[::1]:6443");
+    CHECK(config->kubernetes.token_file == "/t");
+    CHECK(config->kubernetes.ca_file == "/c");
+    CHECK(config->kubernetes.remote);
     CHECK(config->spool.directory == "/data/é");
     CHECK(config->spool.max_bytes == 100'000'000);
     CHECK(config->kafka.brokers == "kafka-1:9092,[::1]:9093");
@@ -153,8 +161,9 @@ TEST_CASE("config: lists of choices") {
     }
     CHECK(tests::error_of("serve: {metrics: {labels: [process, pod]}}") ==
           "FILE:1: serve.metrics.labels: \"pod\" is not one of the choices; allowed: process, container_id, "
-          "cgroup, server_address, server_port, remote_scope, netns, systemd_unit, k8s_namespace_name, "
-          "k8s_pod_name, k8s_container_name, each once");
+          "cgroup, server_address, server_port, remote_scope, netns, systemd_unit, container_name, "
+          "k8s_namespace_name, "
+          "k8s_pod_name, k8s_container_name, k8s_workload_name, k8s_workload_kind, each once");
 }
 
 TEST_CASE("config: sizes") {

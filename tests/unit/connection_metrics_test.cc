@@ -336,24 +336,27 @@ TEST_CASE("connection metrics: without labels there are the roles, from the begi
 
 TEST_CASE("connection metrics: by unit, pod and container") {
     MetricsOptions options;
-    options.labels = {Label::systemd_unit, Label::k8s_namespace, Label::k8s_pod, Label::k8s_container};
+    options.labels = {Label::systemd_unit,  Label::k8s_namespace,     Label::k8s_pod,
+                      Label::k8s_container, Label::k8s_workload_kind, Label::k8s_workload};
     options.histograms.clear();
     ConnectionMetrics metrics(options);
     context::Identity service, pod;
     service.systemd_unit = "nginx.service";
-    pod.pod_namespace = "shop";
-    pod.pod = "web-x2x9z";
-    pod.pod_container = "side-car";
+    pod.pod.name_space = "shop";
+    pod.pod.pod = "web-x2x9z";
+    pod.pod.container = "side-car";
+    pod.pod.workload_kind = "Deployment";
+    pod.pod.workload = "web";
     metrics.add(ended("a"), service);
     metrics.add(ended("a"), pod);
     const MetricsText text = read(metrics);
     CHECK(
         text.samples.at(
-            R"(tcptrail_connections_opened_total{role="client",systemd_unit="nginx.service",k8s_namespace_name="",k8s_pod_name="",k8s_container_name=""})") ==
+            R"(tcptrail_connections_opened_total{role="client",systemd_unit="nginx.service",k8s_namespace_name="",k8s_pod_name="",k8s_container_name="",k8s_workload_kind="",k8s_workload_name=""})") ==
         1);
     CHECK(
         text.samples.at(
-            R"(tcptrail_connections_opened_total{role="client",systemd_unit="",k8s_namespace_name="shop",k8s_pod_name="web-x2x9z",k8s_container_name="side-car"})") ==
+            R"(tcptrail_connections_opened_total{role="client",systemd_unit="",k8s_namespace_name="shop",k8s_pod_name="web-x2x9z",k8s_container_name="side-car",k8s_workload_kind="Deployment",k8s_workload_name="web"})") ==
         1);
 }
 

@@ -181,6 +181,34 @@ TEST_CASE("endpoints: figures are those of the report") {
     CHECK(text.count("tcptrail_bpf_run_seconds_total") == 0);
     CHECK(metrics_of(healthy()).count("tcptrail_spool") == 0);
     CHECK(metrics_of(healthy()).count("tcptrail_kafka") == 0);
+    CHECK(metrics_of(healthy()).count("tcptrail_kubernetes") == 0);
+}
+
+TEST_CASE("endpoints: what is asked of an API server, and whether it answers") {
+    v1::AgentReport report = healthy();
+    v1::ApiServer& server = *report.mutable_api_server();
+    server.set_contact(v1::CONTACT_CURRENT);
+    server.set_lists(3);
+    server.set_watches(5);
+    server.set_owners(2);
+    server.set_failures(1);
+    server.set_pods(110);
+    server.set_services(7);
+    MetricsText text = metrics_of(report);
+    CHECK(text.samples.at("tcptrail_kubernetes_api_healthy") == 1);
+    CHECK(text.samples.at(R"(tcptrail_kubernetes_api_requests_total{kind="list"})") == 3);
+    CHECK(text.samples.at(R"(tcptrail_kubernetes_api_requests_total{kind="watch"})") == 5);
+    CHECK(text.samples.at(R"(tcptrail_kubernetes_api_requests_total{kind="owner"})") == 2);
+    CHECK(text.samples.at("tcptrail_kubernetes_api_failures_total") == 1);
+    CHECK(text.samples.at(R"(tcptrail_kubernetes_objects{kind="pod"})") == 110);
+    CHECK(text.samples.at(R"(tcptrail_kubernetes_objects{kind="service"})") == 7);
+    CHECK(text.samples.at(R"(tcptrail_kubernetes_objects{kind="node"})") == 0);
+
+    server.set_problem("services: 403 Forbidden");
+    CHECK(metrics_of(report).samples.at("tcptrail_kubernetes_api_healthy") == 0);
+    server.clear_problem();
+    server.set_contact(v1::CONTACT_STARTING);
+    CHECK(metrics_of(report).samples.at("tcptrail_kubernetes_api_healthy") == 0);
 }
 
 TEST_CASE("endpoints: when the last gap in the capture ended") {

@@ -79,10 +79,11 @@ TEST_CASE("event: a server in a container", "[unit]") {
                                   std::string_view(path).substr(15),
                                   33,
                                   "",
-                                  "8c1a2b3c-1111-2222-3333-444455556666",
-                                  "shop",
-                                  "web-x2x9z",
-                                  "side-car"};
+                                  "",
+                                  {"8c1a2b3c-1111-2222-3333-444455556666", "shop", "web-x2x9z", "side-car",
+                                   "Deployment", "web", "node-1", context::Metadata::api_server, 0},
+                                  {"bank", "teller-0", "", "StatefulSet", "teller", "node-2"},
+                                  connections::cgroup_unknown};
     CHECK(differences(event_of(record, nginx), R"({
         "kind": "EVENT_KIND_CLOSED", "connection_id": "75023dacc52a000000004d174876e800", "role": "ROLE_SERVER",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
@@ -93,7 +94,9 @@ TEST_CASE("event: a server in a container", "[unit]") {
                     "container_id": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
                     "source": "OWNER_SOURCE_LISTENER"},
         "kubernetes": {"namespace": "shop", "pod": "web-x2x9z", "pod_uid": "8c1a2b3c-1111-2222-3333-444455556666",
-                       "container": "side-car"},
+                       "container": "side-car", "workload_kind": "Deployment", "workload": "web", "node": "node-1",
+                       "remote_namespace": "bank", "remote_pod": "teller-0", "remote_workload_kind": "StatefulSet",
+                       "remote_workload": "teller", "remote_node": "node-2", "metadata": "METADATA_API_SERVER"},
         "state": "STATE_LAST_ACK", "outcome": "OUTCOME_ESTABLISHED", "end": "END_REMOTE_CLOSE",
         "opened_unix_nanos": "1700000099999800000", "established_unix_nanos": "1700000100001000000",
         "ended_unix_nanos": "1700000103000000000",
@@ -110,7 +113,8 @@ TEST_CASE("event: a server in a container", "[unit]") {
         "congestion": "bbr", "cwnd": 10, "ssthresh": 7, "mss": 1448, "delivery_rate_bps": "10000000",
         "busy_us": "60000", "receive_window_limited_us": "20000", "send_buffer_limited_us": "0",
         "send_queue_bytes": 0, "receive_queue_bytes": 0,
-        "fast_open": false, "keepalive": false, "mptcp": false, "nodelay": false
+        "fast_open": false, "keepalive": false, "mptcp": false, "nodelay": false,
+        "partial": ["PARTIAL_CGROUP_UNKNOWN"]
     })") == "");
 }
 

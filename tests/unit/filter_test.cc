@@ -137,7 +137,26 @@ TEST_CASE("filter: by pod", "[filter]") {
     CHECK_FALSE(Filter::make({.namespaces = {"bank"}})->matches(listener));
 }
 
-TEST_CASE("filter: by the beginning of a container's id", "[filter]") {
+TEST_CASE("filter: by workload", "[filter]") {
+    auto e = event();
+    e.mutable_kubernetes()->set_workload_kind("Deployment");
+    e.mutable_kubernetes()->set_workload("web");
+    CHECK(matches({.workloads = {"web"}}, e));
+    CHECK(matches({.workloads = {"api", "Deployment/w*"}}, e));
+    CHECK_FALSE(matches({.workloads = {"StatefulSet/web"}}, e));
+    CHECK_FALSE(matches({.workloads = {"Deployment"}}, e));
+    CHECK_FALSE(matches({.workloads = {"web"}}));
+    CHECK(parse({"--workload", "CronJob/night"}).options.workloads ==
+          std::vector<std::string>{"CronJob/night"});
+
+    v1::Listener listener;
+    listener.set_workload_kind("Deployment");
+    listener.set_workload("web");
+    CHECK(Filter::make({.workloads = {"Deployment/web"}})->matches(listener));
+    CHECK_FALSE(Filter::make({.workloads = {"api"}})->matches(listener));
+}
+
+TEST_CASE("filter: by the beginning of a container's id, or its name in a pod", "[filter]") {
     auto e = event();
     e.mutable_process()->set_container_id("8d6a0f3b");
     CHECK(matches({.containers = {"8d6a"}}, e));
@@ -145,9 +164,14 @@ TEST_CASE("filter: by the beginning of a container's id", "[filter]") {
     CHECK_FALSE(matches({.containers = {"6a"}}, e));
     CHECK_FALSE(matches({.containers = {"8d6a"}}));
     CHECK(parse({"--container", "8d6a"}).options.containers == std::vector<std::string>{"8d6a"});
-    for (const char* wrong : {"", "8D6A", "web", "8d6a-"}) {
+    e.mutable_kubernetes()->set_container("side-car");
+    CHECK(matches({.containers = {"side-*"}}, e));
+    CHECK_FALSE(matches({.containers = {"side"}}, e));
+    e.mutable_process()->set_container_name("project_Web_1");
+    CHECK(matches(parse({"--container", "project_Web_1"}).options, e));
+    for (const char* wrong : {"", "web server", "a/b"}) {
         INFO(wrong);
-        CHECK(parse({"--container", wrong}).error.find("is not the beginning of a container's id") !=
+        CHECK(parse({"--container", wrong}).error.find("is neither the beginning of a container's id") !=
               std::string::npos);
     }
 }

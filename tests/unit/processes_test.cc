@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -193,8 +194,10 @@ TEST_CASE("processes: the cgroup's path", "[unit]") {
         {"version 2", "0::/system.slice/ssh.service\n", "/system.slice/ssh.service"},
         {"without a line's end", "0::/a", "/a"},
         {"a colon in the path", "0::/a:b/c:d\n", "/a:b/c:d"},
-        {"hybrid: version 2 says something", "5:memory:" + container + "\n0::/system.slice\n",
-         "/system.slice"},
+        {"hybrid: version 2 has the daemon's group", "5:memory:" + container + "\n0::/system.slice\n",
+         container},
+        {"hybrid: version 2 has a container, too", "5:memory:" + container + "\n0::/a" + container + "\n",
+         "/a" + container},
         {"hybrid: version 2 says nothing", "5:memory:" + container + "\n0::/\n", container},
         {"the order does not matter", "0::/\n5:memory:" + container + "\n", container},
         {"version 1 alone", "5:memory:" + container + "\n4:cpu,cpuacct:/\n", container},
@@ -206,7 +209,7 @@ TEST_CASE("processes: the cgroup's path", "[unit]") {
     };
     for (const Case& test : cases) {
         INFO(test.what);
-        CHECK(cgroup_path_of(test.content) == test.path);
+        CHECK(cgroup_of(test.content).path == test.path);
     }
 }
 
@@ -226,10 +229,36 @@ TEST_CASE("context: a pod's process", "[unit]") {
     const Identity identity = context.find(owner);
     CHECK(identity.container_id == id);
     CHECK(identity.systemd_unit.empty());
-    CHECK(identity.pod_uid == uid);
-    CHECK(identity.pod == "web-x2x9z");
-    CHECK(identity.pod_namespace == "shop");
-    CHECK(identity.pod_container.empty());  // its container has no log yet
+    CHECK(identity.pod.uid == uid);
+    CHECK(identity.pod.pod == "web-x2x9z");
+    CHECK(identity.pod.name_space == "shop");
+    CHECK(identity.pod.container.empty());  // its container has no log yet
+    CHECK(identity.pod.metadata == Metadata::kubelet);
+    CHECK(identity.unknown == connections::container_unknown);
+    CHECK(context.may_come(1'000'000));
+    CHECK_FALSE(context.may_come(600'000'000));
+}
+
+TEST_CASE("context: nothing waits for the kubelet's folders while the API server does not answer", "[unit]") {
+    const Proc proc;
+    const std::string uid = "8c1a2b3c-1111-2222-3333-444455556666";
+    proc.add(42, 5000, "/usr/bin/curl", "0::/kubepods/burstable/pod" + uid + "/" + id + "\n");
+    std::filesystem::create_directories(proc.path() + "/log/pods/shop_web-x2x9z_" + uid);
+    Options options;
+    options.proc = proc.path();
+    options.cgroup = "/nonexistent";
+    options.kubelet_logs = proc.path() + "/log";
+    Context context(options);
+    REQUIRE(context.ask_cluster({"http://127.0.0.1:1", "", "", false}, "node-1"));
+    context.wait_for_cluster(std::chrono::seconds(20));
+    connections::Owner owner;
+    owner.pid = 42;
+    owner.start_ns = ns_of(5000);
+    const Identity identity = context.find(owner);
+    CHECK(identity.pod.metadata == Metadata::api_unreachable);
+    CHECK(identity.pod.pod == "web-x2x9z");
+    CHECK(identity.unknown == (connections::container_unknown | connections::workload_unknown));
+    CHECK_FALSE(context.may_come(1'000'000));
 }
 
 TEST_CASE("context: the socket's owner", "[unit]") {

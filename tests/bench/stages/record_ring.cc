@@ -38,7 +38,7 @@ Result<uint64_t> record(const char* path, char** command) {
     capture::Options options;
     options.pin.clear();
     // It reads nothing: the ring is ours.
-    auto capture = capture::Capture::start(options, [](const tcptrail_record&) {});
+    auto capture = capture::Capture::start(options, [](const tcptrail_record&) { return true; });
     if (!capture) return std::unexpected(std::move(capture.error()));
     auto ring = capture::Ring::open(Fd(dup((*capture)->wake_fd())));
     if (!ring) return std::unexpected(std::move(ring.error()));
