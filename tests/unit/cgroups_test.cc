@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/capability.h>
 #include <sys/stat.h>
 
 #include <chrono>
@@ -17,6 +16,7 @@
 
 #include "agent/base/fd.h"
 #include "tests/catch.h"
+#include "tests/unit/no_handles.h"
 
 namespace fs = std::filesystem;
 using tcptrail::context::Cgroups;
@@ -54,27 +54,6 @@ public:
 
 private:
     std::string path_;
-};
-
-// Without CAP_DAC_READ_SEARCH, as under systemd and Kubernetes by default. Takes it up again at the end.
-class NoHandles {
-public:
-    NoHandles() : before_(cap_get_proc()) {
-        const cap_t less = cap_dup(before_);
-        const cap_value_t capability = CAP_DAC_READ_SEARCH;
-        REQUIRE(cap_set_flag(less, CAP_EFFECTIVE, 1, &capability, CAP_CLEAR) == 0);
-        REQUIRE(cap_set_proc(less) == 0);
-        cap_free(less);
-    }
-    ~NoHandles() {
-        cap_set_proc(before_);
-        cap_free(before_);
-    }
-    NoHandles(const NoHandles&) = delete;
-    NoHandles& operator=(const NoHandles&) = delete;
-
-private:
-    cap_t before_;
 };
 
 // nullptr as text.

@@ -2,6 +2,7 @@
 #include "agent/context/processes.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -11,6 +12,7 @@
 
 #include "agent/context/context.h"
 #include "tests/catch.h"
+#include "tests/unit/no_handles.h"
 
 namespace fs = std::filesystem;
 using namespace tcptrail;
@@ -297,5 +299,50 @@ TEST_CASE("context: the socket's owner", "[unit]") {
         CHECK(identity.executable.empty());
         CHECK(identity.cgroup_path.empty());
         CHECK_FALSE(identity.uid);
+    }
+}
+
+TEST_CASE("context: where containers live in cgroup v1, the process says which", "[unit]") {
+    const NoHandles without;  // folders stand for cgroup2
+    const Proc proc;
+    const auto make = [&](const std::string& folder) {
+        const std::string path = proc.path() + "/cgroup2" + folder;
+        fs::create_directories(path);
+        struct stat status{};
+        REQUIRE(stat(path.c_str(), &status) == 0);
+        return status.st_ino;
+    };
+    Options options;
+    options.proc = proc.path();
+    options.cgroup = proc.path() + "/cgroup2";
+    options.kubelet_logs = options.docker = options.podman = "";
+    connections::Owner socket;
+    socket.pid = 42;
+    socket.start_ns = ns_of(5000);
+    socket.name = "curl";
+
+    SECTION("version 2 names none") {
+        proc.add(42, 5000, "/usr/bin/curl", "4:memory:/docker/" + id + "\n0::/system.slice/docker.service\n");
+        socket.cgroup_id = make("/system.slice/docker.service");
+        Context context(options);
+        const Identity identity = context.find(socket);
+        CHECK(identity.container_id == id);
+        CHECK(identity.cgroup_path == "/docker/" + id);
+        CHECK(identity.unknown == 0);
+    }
+    SECTION("version 2 names one: the socket's own") {
+        const std::string other(64, 'e');
+        proc.add(42, 5000, "/usr/bin/curl", "4:memory:/docker/" + id + "\n0::/\n");
+        socket.cgroup_id = make("/docker/" + other);
+        Context context(options);
+        CHECK(context.find(socket).container_id == other);
+    }
+    SECTION("the process has none in version 1: it may have moved, the socket has not") {
+        proc.add(42, 5000, "/usr/bin/curl", "4:memory:/\n0::/system.slice/web.service\n");
+        socket.cgroup_id = make("/system.slice/ssh.service");
+        Context context(options);
+        const Identity identity = context.find(socket);
+        CHECK(identity.cgroup_path == "/system.slice/ssh.service");
+        CHECK(identity.container_id.empty());
     }
 }
