@@ -6,6 +6,8 @@
 
 #include <cstring>
 
+#include "agent/cluster/json.h"
+
 namespace tcptrail::cluster {
 namespace {
 

@@ -6,13 +6,12 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include "agent/cluster/json.h"
 
 namespace tcptrail::cluster {
 
@@ -75,9 +74,9 @@ struct Parsed {
     Object object;
 };
 // Of pods on other nodes than `this_node` the containers are left out: nobody asks for them.
-std::optional<Parsed<Pod>> parse_pod(const Json& json, std::string_view this_node);
-std::optional<Pod::Owner> controller_of(const Json& metadata);
-std::optional<Parsed<Service>> parse_service(const Json& json);
-std::optional<Parsed<Node>> parse_node(const Json& json);
+std::optional<Parsed<Pod>> parse_pod(const nlohmann::json& json, std::string_view this_node);
+std::optional<Pod::Owner> controller_of(const nlohmann::json& metadata);
+std::optional<Parsed<Service>> parse_service(const nlohmann::json& json);
+std::optional<Parsed<Node>> parse_node(const nlohmann::json& json);
 
 }  // namespace tcptrail::cluster

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "agent/cluster/json.h"
+
 namespace tcptrail::cluster {
 namespace {
 

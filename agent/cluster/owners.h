@@ -27,7 +27,7 @@ public:
     };
     std::optional<Question> next();
     // Nothing: it is not there any more, or may not be read: it stands for itself.
-    void answer(const Question& question, const std::optional<Json>& object);
+    void answer(const Question& question, const std::optional<nlohmann::json>& object);
     // It was not told: it may be asked for again.
     void forget(const Question& question) { asked_.erase(question.uid); }
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/cluster/json.h"
+
 namespace tcptrail::cluster {
 namespace {
 

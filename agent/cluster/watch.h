@@ -7,12 +7,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <random>
 #include <string>
 #include <string_view>
 
-#include "agent/cluster/json.h"
 #include "agent/cluster/stream.h"
 
 namespace tcptrail::cluster {
@@ -42,8 +42,8 @@ public:
     struct Handler {
         // A list begins anew: what does not come until its end is gone.
         std::function<void()> list_begins;
-        std::function<void(const Json& object)> put;
-        std::function<void(const Json& object)> removed;
+        std::function<void(const nlohmann::json& object)> put;
+        std::function<void(const nlohmann::json& object)> removed;
         std::function<void()> list_ends;
     };
 

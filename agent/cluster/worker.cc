@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "agent/base/clock.h"
+#include "agent/cluster/json.h"
 
 namespace tcptrail::cluster {
 namespace {
