@@ -44,7 +44,7 @@ sets := build $(if $(filter $(test_goals),$(goals)),test) $(if $(filter $(check_
 	$(if $(filter test-trixie test-deb%,$(goals)),trixie) $(if $(filter test-vm test-deb%,$(goals)),vm) \
 	$(if $(filter bench bench-%,$(goals)),bench) $(if $(filter deb test-deb%,$(goals)),deb) $(if $(filter test-deb%,$(goals)),guest) \
 	$(if $(filter image test-image,$(goals)),trixie image) $(if $(filter image-root,$(goals)),image-root) $(if $(filter test-chart,$(goals)),chart) \
-	$(if $(filter test-kubernetes,$(goals)),kubernetes chart trixie image kafka)
+	$(if $(filter test-kubernetes,$(goals)),kubernetes chart trixie image image-root kafka)
 empty :=
 packages := $(BUILD)/packages/$(subst $(empty) $(empty),+,$(strip $(sets)))
 
@@ -165,7 +165,8 @@ deb: | $(packages) ## build the Debian package, in build/deb
 
 # ---- The image
 
-image: | $(packages) ## build the container image, in build/image
+# IMAGE_SYSTEM=host: of this system's program.
+image: $(if $(filter host,$(IMAGE_SYSTEM)),$(program)) | $(packages) ## build the container image, in build/image
 	@deploy/image/build $(TAG)
 # Its files, on the system that this make runs on.
 image-root: $(program) | $(packages)
@@ -231,7 +232,7 @@ test-docs: tests ## the commands of deploy/docs that need nothing but the binary
 	@tests/run docs
 test-prometheus: $(program) $(BUILD)/tests/tools/generate | $(packages) ## a real Prometheus beside agents under load, with the rules and dashboards
 	@tests/run prometheus
-test-kubernetes: $(program) image | $(packages) ## a real Kubernetes node on this machine, its programs built once; ARGS='identity upgrade': these phases
+test-kubernetes: $(program) image | $(packages) ## a real Kubernetes node on this machine, its programs built once; ARGS='identity upgrade': these phases; IMAGE_SYSTEM=host: with the program of this system
 	@KUBERNETES_PHASES='$(ARGS)' tests/run kubernetes
 test-faults: tests ## what can go wrong, for real: broker, disk, processes, kernel
 	@tests/run faults
