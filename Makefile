@@ -176,7 +176,7 @@ image-root: $(program) | $(packages)
 # helm: that of tests/kubernetes/build, unless HELM says another.
 manifests: ## render the chart into deploy/kubernetes, and copy the rules into it
 	$(Q)cp deploy/prometheus/tcptrail.rules.yaml deploy/helm/tcptrail/files/
-	$(Q)HELM="$${HELM:-$$(tests/kubernetes/build)/helm}" deploy/kubernetes/render
+	$(Q)HELM="$${HELM:-$$(tests/kubernetes/build helm)/helm}" deploy/kubernetes/render
 
 # ---- Tests: one program per folder, plus tools
 
