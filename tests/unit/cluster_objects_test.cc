@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/cluster/objects.h"
 
+#include "agent/cluster/json.h"
 #include "agent/cluster/owners.h"
 #include "tests/catch.h"
 

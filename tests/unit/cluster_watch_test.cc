@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/cluster/json.h"
 #include "tests/catch.h"
 
 using namespace tcptrail::cluster;
