@@ -62,8 +62,10 @@ bool is_workload(const std::string& pattern, const v1::Kubernetes& kubernetes) {
     return is_name(pattern, kubernetes.workload_kind() + "/" + kubernetes.workload());
 }
 
-// As systemctl takes it: without a type it is a service.
-bool is_unit(const std::string& pattern, const std::string& unit) {
+// As systemctl takes it: without a type it is a service. A slice stands for what is in it.
+bool is_unit(const std::string& pattern, const v1::Process& process) {
+    if (pattern.ends_with(".slice")) return is_name(pattern, process.systemd_slice());
+    const std::string& unit = process.systemd_unit();
     return is_name(pattern, unit) || (!pattern.contains('.') && is_name(pattern + ".service", unit));
 }
 
@@ -176,9 +178,7 @@ bool Filter::matches(const v1::ConnectionEvent& event) const {
                options_.processes,
                [&](const std::string& pattern) { return is_name(pattern, event.process().name()); }) &&
            any_or_none_given(options_.units,
-                             [&](const std::string& pattern) {
-                                 return is_unit(pattern, event.process().systemd_unit());
-                             }) &&
+                             [&](const std::string& pattern) { return is_unit(pattern, event.process()); }) &&
            any_or_none_given(options_.namespaces,
                              [&](const std::string& pattern) {
                                  return is_name(pattern, event.kubernetes().namespace_());
@@ -210,6 +210,7 @@ bool Filter::matches(const v1::Listener& listener) const {
     event.mutable_process()->set_pid(listener.pid());
     event.mutable_process()->set_name(listener.name());
     event.mutable_process()->set_systemd_unit(listener.systemd_unit());
+    event.mutable_process()->set_systemd_slice(listener.systemd_slice());
     event.mutable_process()->set_container_id(listener.container_id());
     event.mutable_process()->set_container_name(listener.container_name());
     event.mutable_kubernetes()->set_namespace_(listener.pod_namespace());
@@ -234,7 +235,7 @@ void add_filter_options(CLI::App& app, FilterOptions& options) {
     auto* unit =
         app.add_option("--unit", options.units,
                        "Connections of processes of this systemd unit, a glob perhaps, a service where it "
-                       "has no type; repeat it for more");
+                       "has no type, or in this slice; repeat it for more");
     unit->type_name("NAME");
 
     auto* container =

@@ -29,7 +29,33 @@ std::string_view id_in_component(std::string_view component) {
     return id;
 }
 
+struct Runtime {
+    std::string_view mark;  // what stands before the id
+    std::string_view name;
+};
+// Sources: moby and containers/common for systemd's scopes and cgroupfs, containerd's CRI plugin, CRI-O,
+// nerdctl.
+constexpr Runtime runtimes[] = {
+    {"docker-", "docker"},
+    {"/docker/", "docker"},
+    {"libpod-", "podman"},
+    {"cri-containerd-", "containerd"},
+    {"cri-containerd:", "containerd"},
+    {"nerdctl-", "containerd"},
+    {"crio-", "cri-o"},
+};
+
 }  // namespace
+
+std::string_view container_runtime_of(std::string_view cgroup_path) {
+    const std::string_view id = container_id_of(cgroup_path);
+    if (id.empty()) return {};
+    const std::string_view before =
+        cgroup_path.substr(0, static_cast<size_t>(id.data() - cgroup_path.data()));
+    for (const Runtime& runtime : runtimes)
+        if (before.ends_with(runtime.mark)) return runtime.name;
+    return {};
+}
 
 std::string_view container_id_of(std::string_view cgroup_path) {
     while (!cgroup_path.empty()) {

@@ -10,4 +10,9 @@ namespace tcptrail::context {
 // Points into `cgroup_path`.
 std::string_view container_id_of(std::string_view cgroup_path);
 
+// The runtime that says in the path that this container is its own: "docker", "podman", "containerd",
+// "cri-o", as OpenTelemetry spells it (container.runtime.name). Empty: no container, or a path that tells no
+// runtime, which Kubernetes' cgroupfs driver makes.
+std::string_view container_runtime_of(std::string_view cgroup_path);
+
 }  // namespace tcptrail::context

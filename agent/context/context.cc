@@ -33,7 +33,9 @@ Identity Context::find(const connections::Owner& owner) {
         place = &process.place;
     identity.cgroup_path = place->cgroup_path;
     identity.container_id = place->container_id;
+    identity.container_runtime = place->container_runtime;
     identity.systemd_unit = place->systemd_unit;
+    identity.systemd_slice = place->systemd_slice;
     // It was gone before anybody looked.
     if (place->cgroup_path.empty() && owner.cgroup_id && cgroups_.is_mounted())
         identity.unknown |= connections::cgroup_unknown;

@@ -27,6 +27,8 @@ struct Identity {
     PodIdentity pod = {};
     RemoteIdentity remote = {};
     uint32_t unknown = 0;  // bits of connections::PartialBit
+    std::string_view systemd_slice = {};
+    std::string_view container_runtime = {};
 };
 
 // Used by the capture thread alone.

@@ -13,7 +13,9 @@ struct Place {
 
     std::string cgroup_path;
     std::string container_id;
+    std::string container_runtime;
     std::string systemd_unit;
+    std::string systemd_slice;
     std::string pod_uid;
 };
 

@@ -16,6 +16,13 @@ bool is_unit_character(char c) {
            std::string_view(":-_.\\@").contains(c);
 }
 
+constexpr std::string_view slice_suffix = ".slice";
+
+bool is_slice(std::string_view name) {
+    return name.size() > slice_suffix.size() && name.size() <= longest_name && name.ends_with(slice_suffix) &&
+           std::ranges::all_of(name, is_unit_character);
+}
+
 // Of those types that have processes.
 bool is_unit(std::string_view name) {
     constexpr std::string_view types[] = {".service", ".scope", ".socket", ".mount", ".swap"};
@@ -24,22 +31,35 @@ bool is_unit(std::string_view name) {
         types, [&](std::string_view type) { return name.size() > type.size() && name.ends_with(type); });
 }
 
+// Takes it off the path, without systemd's escape; empty where nothing is between two slashes.
+std::string_view next_component(std::string_view& path) {
+    std::string_view component = path.substr(0, path.find('/'));
+    path.remove_prefix(std::min(path.size(), component.size() + 1));
+    // A name that the kernel might take for a file of its own has one before it.
+    if (component.starts_with('_')) component.remove_prefix(1);
+    return component;
+}
+
 }  // namespace
 
 std::string_view systemd_unit_of(std::string_view cgroup_path) {
     while (!cgroup_path.empty()) {
-        if (cgroup_path.front() == '/') {
-            cgroup_path.remove_prefix(1);
-            continue;
-        }
-        std::string_view component = cgroup_path.substr(0, cgroup_path.find('/'));
-        cgroup_path.remove_prefix(component.size());
-        // A name that the kernel might take for a file of its own has one before it.
-        if (component.starts_with('_')) component.remove_prefix(1);
-        if (component.ends_with(".slice")) continue;
+        const std::string_view component = next_component(cgroup_path);
+        if (component.empty() || component.ends_with(slice_suffix)) continue;
         return is_unit(component) && container_id_of(component).empty() ? component : std::string_view();
     }
     return {};
+}
+
+std::string_view systemd_slice_of(std::string_view cgroup_path) {
+    std::string_view slice;
+    while (!cgroup_path.empty()) {
+        const std::string_view component = next_component(cgroup_path);
+        if (component.empty()) continue;
+        if (!is_slice(component)) break;
+        slice = component;
+    }
+    return slice;
 }
 
 }  // namespace tcptrail::context

@@ -12,4 +12,9 @@ namespace tcptrail::context {
 // cg_path_get_unit() in src/basic/cgroup-util.c: the first component that is no slice.
 std::string_view systemd_unit_of(std::string_view cgroup_path);
 
+// The slice that the unit or the container is in, the innermost one: "system.slice", "user-1000.slice".
+// Empty: the root slice, or no cgroup of systemd's. Points into `cgroup_path`. Source: cg_path_get_slice(),
+// the same file.
+std::string_view systemd_slice_of(std::string_view cgroup_path);
+
 }  // namespace tcptrail::context

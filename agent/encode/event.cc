@@ -64,6 +64,8 @@ void put_process(WireWriter& out, const Connection& c, const context::Identity& 
     if (c.owner.thread_name != c.owner.name) out.text(P::kThreadNameFieldNumber, c.owner.thread_name);
     out.text(P::kSystemdUnitFieldNumber, identity.systemd_unit);
     out.text(P::kContainerNameFieldNumber, identity.container_name);
+    out.text(P::kSystemdSliceFieldNumber, identity.systemd_slice);
+    out.text(P::kContainerRuntimeFieldNumber, identity.container_runtime);
     out.end(process);
 }
 

@@ -36,6 +36,8 @@ v1::Listener listener_message(const connections::Listener& listener, const conte
     message.set_container_id(repaired_utf8(identity.container_id));
     message.set_container_name(repaired_utf8(identity.container_name));
     message.set_systemd_unit(repaired_utf8(identity.systemd_unit));
+    message.set_systemd_slice(repaired_utf8(identity.systemd_slice));
+    message.set_container_runtime(repaired_utf8(identity.container_runtime));
     const context::PodIdentity& pod = identity.pod;
     message.set_pod_namespace(repaired_utf8(pod.name_space));
     message.set_pod(repaired_utf8(pod.pod));

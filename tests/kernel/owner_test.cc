@@ -315,6 +315,7 @@ TEST_CASE("the owner's cgroup", "[kernel]") {
         CHECK(plain_client(client, made).differences(told.client) == "");
         Record server_record = plain_server(server, made).absent("process.container_id");
         server_record.is("process.systemd_unit", "plain.service").absent("kubernetes.pod_uid");
+        server_record.is("process.systemd_slice", "plain.slice").absent("process.container_runtime");
         CHECK(server_record.differences(told.server) == "");
     });
 }
@@ -341,6 +342,10 @@ TEST_CASE("case 46: a client in a container's cgroup", "[kernel]") {
         const Ends told = watch.ends();
         Record client_record = plain_client(client, made).is("process.container_id", id);
         client_record.absent("process.systemd_unit");
+        if (folder.ends_with(".scope"))
+            client_record.is("process.container_runtime",
+                             folder.contains("docker") ? "docker" : "containerd");
+        if (folder.starts_with("system")) client_record.is("process.systemd_slice", "system.slice");
         // What the path tells of the pod; its names come from the cluster, which is not here.
         if (folder.starts_with("kubepods"))
             client_record.is("kubernetes.pod_uid", "8c1a2b3c-1111-2222-3333-444455556666");

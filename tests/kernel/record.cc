@@ -107,7 +107,11 @@ Record::Record(const Actor& owner, const std::string& role, const Endpoint& remo
         is("process.cgroup_path", owner.cgroup_path());
     }
     // The tests themselves may run in a container, a service, a pod.
-    any("process.container_id").any("process.systemd_unit").any("kubernetes.pod_uid");
+    any("process.container_id")
+        .any("process.systemd_unit")
+        .any("process.systemd_slice")
+        .any("process.container_runtime")
+        .any("kubernetes.pod_uid");
 
     present("opened_unix_nanos").present("ended_unix_nanos");
     between("lifetime_us", 0, minute_us);

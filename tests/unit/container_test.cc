@@ -6,6 +6,7 @@
 #include "tests/catch.h"
 
 using tcptrail::context::container_id_of;
+using tcptrail::context::container_runtime_of;
 
 namespace {
 
@@ -79,4 +80,33 @@ TEST_CASE("container: paths of none", "[unit]") {
 
 TEST_CASE("container: the monitor of one that runs in another belongs to the other", "[unit]") {
     CHECK(container_id_of("/docker/" + other + "/libpod-conmon-" + id + ".scope") == other);
+}
+
+TEST_CASE("container: the runtime, where the path tells", "[unit]") {
+    const struct {
+        std::string path, runtime;
+    } tests[] = {
+        {"/docker/" + id, "docker"},
+        {"/docker/" + id + "/init.scope", "docker"},
+        {"/system.slice/docker-" + id + ".scope", "docker"},
+        {"/machine.slice/libpod-" + id + ".scope/container", "podman"},
+        {"/libpod_parent/libpod-" + id, "podman"},
+        {"/kubepods.slice/kubepods-pod0f8e0b1a_2b3c.slice/cri-containerd-" + id + ".scope", "containerd"},
+        {"/system.slice/containerd.service/kubepods-pod0f8e0b1a_2b3c.slice:cri-containerd:" + id,
+         "containerd"},
+        {"/user.slice/nerdctl-" + id + ".scope", "containerd"},
+        {"/kubepods/" + pod + "/crio-" + id, "cri-o"},
+        // The innermost one.
+        {"/docker/" + other + "/machine.slice/libpod-" + id + ".scope", "podman"},
+        {"/docker/" + other + "/kubepods/besteffort/" + pod + "/" + id, ""},
+        // Anybody's.
+        {"/kubepods/besteffort/" + pod + "/" + id, ""},
+        {"/ecs/0a1b2c3d4e5f/" + id, ""},
+        {"/docker", ""},
+        {"", ""},
+    };
+    for (const auto& [path, runtime] : tests) {
+        INFO(path);
+        CHECK(container_runtime_of(path) == runtime);
+    }
 }

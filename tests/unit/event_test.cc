@@ -181,11 +181,17 @@ TEST_CASE("event: its birth was missed", "[unit]") {
     record.socket.bytes_acked = 1;
     record.socket.bytes_received = 1;
     // Whose it is, the socket's cgroup still says.
-    CHECK(differences(event_of(record, {"", "/system.slice/db.service", "", {}, "db.service", ""}), R"({
+    context::Identity identity;
+    identity.cgroup_path = "/system.slice/db.service";
+    identity.systemd_unit = "db.service";
+    identity.systemd_slice = "system.slice";
+    identity.container_runtime = "podman";
+    CHECK(differences(event_of(record, identity), R"({
         "kind": "EVENT_KIND_CLOSED", "connection_id": "75023dacc52a000000004d0000000000",
         "family": "FAMILY_IPV4", "local_address": "10.0.0.1", "local_port": 40000,
         "remote_address": "10.0.0.2", "remote_port": 80, "remote_scope": "SCOPE_PRIVATE", "netns": 4026531840,
-        "process": {"cgroup_path": "/system.slice/db.service", "systemd_unit": "db.service"},
+        "process": {"cgroup_path": "/system.slice/db.service", "systemd_unit": "db.service",
+                    "systemd_slice": "system.slice", "container_runtime": "podman"},
         "state": "STATE_LAST_ACK", "outcome": "OUTCOME_ESTABLISHED", "end": "END_REMOTE_CLOSE",
         "ended_unix_nanos": "1700000103000000000",
         "bytes_sent": "0", "bytes_received": "0",

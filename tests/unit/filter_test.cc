@@ -114,9 +114,17 @@ TEST_CASE("filter: by systemd unit", "[filter]") {
     CHECK(matches({.units = {"session-*.scope"}}, e));
     CHECK_FALSE(matches({.units = {"session-3"}}, e));
 
+    e.mutable_process()->set_systemd_slice("user-1000.slice");
+    CHECK(matches({.units = {"user-1000.slice"}}, e));
+    CHECK(matches({.units = {"user-*.slice"}}, e));
+    CHECK_FALSE(matches({.units = {"system.slice"}}, e));
+    CHECK_FALSE(matches({.units = {"user-1000"}}, e));
+
     v1::Listener listener;
     listener.set_systemd_unit("nginx.service");
+    listener.set_systemd_slice("system.slice");
     CHECK(Filter::make({.units = {"nginx"}})->matches(listener));
+    CHECK(Filter::make({.units = {"system.slice"}})->matches(listener));
     CHECK_FALSE(Filter::make({.units = {"apache2"}})->matches(listener));
 }
 

@@ -19,6 +19,8 @@ Identity of_a_pod() {
     identity.container_id = "8d6a";
     identity.uid = 33;
     identity.systemd_unit = "nginx.service";
+    identity.systemd_slice = "system.slice";
+    identity.container_runtime = "docker";
     identity.container_name = "edge";
     identity.pod.uid = "8c1a2b3c";
     identity.pod.name_space = "shop";
@@ -55,6 +57,8 @@ TEST_CASE("listener: whose it is") {
     CHECK(told.container_id() == "8d6a");
     CHECK(told.container_name() == "edge");
     CHECK(told.systemd_unit() == "nginx.service");
+    CHECK(told.systemd_slice() == "system.slice");
+    CHECK(told.container_runtime() == "docker");
     CHECK(told.pod_namespace() == "shop");
     CHECK(told.pod() == "web-1");
     CHECK(told.pod_uid() == "8c1a2b3c");

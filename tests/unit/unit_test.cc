@@ -5,6 +5,7 @@
 
 #include "tests/catch.h"
 
+using tcptrail::context::systemd_slice_of;
 using tcptrail::context::systemd_unit_of;
 
 namespace {
@@ -61,5 +62,32 @@ TEST_CASE("unit: cgroups of none", "[unit]") {
          }) {
         INFO(path);
         CHECK(systemd_unit_of(path).empty());
+    }
+}
+
+TEST_CASE("unit: the slice that it is in", "[unit]") {
+    const struct {
+        std::string path, slice;
+    } tests[] = {
+        {"/system.slice/nginx.service", "system.slice"},
+        {"/system.slice/system-postgresql.slice/postgresql@15-main.service", "system-postgresql.slice"},
+        {"/user.slice/user-1000.slice/session-3.scope", "user-1000.slice"},
+        // Not one of the user's own manager.
+        {"/user.slice/user-1000.slice/user@1000.service/app.slice/app-firefox.service", "user-1000.slice"},
+        {"/machine.slice/libpod-" + container + ".scope/container", "machine.slice"},
+        {"/system.slice/docker-" + container + ".scope/system.slice/nginx.service", "system.slice"},
+        {"/system.slice", "system.slice"},
+        {"//_a.slice//b.service", "a.slice"},
+        {"", ""},
+        {"/", ""},
+        {"/init.scope", ""},
+        {"/.slice/a.service", ""},
+        {"/my shop.slice/a.service", ""},
+        {"/docker/" + container + "/system.slice/nginx.service", ""},
+        {"/" + std::string(300, 'a') + ".slice", ""},
+    };
+    for (const auto& [path, slice] : tests) {
+        INFO(path);
+        CHECK(systemd_slice_of(path) == slice);
     }
 }
