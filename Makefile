@@ -186,10 +186,22 @@ tools := $(patsubst %.cc,$(BUILD)/%,$(wildcard tests/tools/*.cc)) $(BUILD)/tests
 # Catch2 2 is headers only; 3 has a library.
 catch = $(if $(wildcard /usr/include/catch2/catch_all.hpp),-lCatch2)
 
-# They wait more than they work: compiled sooner. Those of the kernel run in emulated guests, too.
-$(foreach k,unit kafka faults,$(BUILD)/tests/$(k)/%.o): cxxflags += -O0 -U_FORTIFY_SOURCE
-$(BUILD)/tests/kernel/%.o: cxxflags += -O1
-$(BUILD)/tests/kafka/plain_consumer.o: cxxflags += -O2
+# They wait more than they work: compiled sooner. Those of the kernel run in emulated guests, too. What most of them
+# include is compiled once, for the flags of each.
+quick := -O0 -U_FORTIFY_SOURCE
+precompiled = $(BUILD)/tests/precompiled/$(1)/precompiled.h
+$(foreach k,unit kafka faults,$(BUILD)/tests/$(k)/%.o): private cxxflags += $(quick) -include $(call precompiled,quick)
+$(BUILD)/tests/kernel/%.o: private cxxflags += -O1 -include $(call precompiled,kernel)
+$(BUILD)/tests/kafka/plain_consumer.o: private cxxflags += -O2
+$(call precompiled,quick).gch: cxxflags += $(quick)
+$(call precompiled,kernel).gch: cxxflags += -O1
+$(foreach k,quick kernel,$(call precompiled,$(k)).gch): tests/precompiled.h tests/catch.h | $(packages)
+	$(say) PCH $@
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '#include "tests/precompiled.h"' > $(@:.gch=)
+	$(Q)$(CXX) $(CPPFLAGS) $(cxxflags) $(warnings) -x c++-header -c $(@:.gch=) -o $@
+$(foreach k,unit kafka faults,$(call test_object,$(k))): | $(call precompiled,quick).gch
+$(call test_object,kernel): | $(call precompiled,kernel).gch
 
 # With the targets of fuzzing, to replay what was found.
 $(BUILD)/tests/unit-test: $(call test_object,unit) $(call test_object,fuzz,-not -name fuzzer.cc) $(BUILD)/tests/kafka/process.o
