@@ -56,7 +56,7 @@ public:
     Summary stop(int number);
 
     // Waits until it ends by itself.
-    Summary wait_end(int timeout_ms = 30'000);
+    Summary wait_end(int timeout_ms = 60'000);
 
     bool running() const { return pid_ > 0; }
 
