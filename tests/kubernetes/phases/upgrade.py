@@ -34,4 +34,8 @@ def run(verdict):
 
     verdict.step("helm uninstall", agent.uninstall)
     left = cluster.in_node("sh", "-c", LEFT).split()
-    verdict.check("nothing is left but the spool", left in ([], ["/var/lib/tcptrail"]), str(left))
+    verdict.check("nothing is left but the spool", left == ["/var/lib/tcptrail"], str(left))
+    verdict.step("once more, spool.removeOnUninstall", lambda: agent.install("spool.removeOnUninstall=true"))
+    verdict.step("helm uninstall, with the spool", agent.uninstall)
+    left = cluster.in_node("sh", "-c", LEFT).split()
+    verdict.check("nothing is left at all", not left, str(left))
