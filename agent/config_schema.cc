@@ -115,9 +115,8 @@ constexpr std::string_view api_server_allowed = "in-cluster, https://host:port, 
 Parsed<std::string> parse_api_server(const std::string& text) {
     if (text.empty() || text == "in-cluster") return text;
     std::string_view rest = text;
-    for (const std::string_view scheme : {"https://", "http://"})
-        if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
-    const bool has_scheme = rest.size() < text.size();
+    const bool has_scheme = rest.starts_with("https://") || rest.starts_with("http://");
+    if (has_scheme) rest.remove_prefix(rest.find("//") + 2);
     const bool is_plain = std::ranges::all_of(rest, [](char c) {
         return std::isalnum(static_cast<unsigned char>(c)) || std::string_view("-._:[]").contains(c);
     });

@@ -83,8 +83,7 @@ Result<std::string> Requests::find_server(const Options& options) {
     if (host.empty() || port.empty())
         return fail(
             "kubernetes.api_server: in-cluster, but KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are "
-            "not "
-            "set: this is no pod; allowed: https://host:port, or empty",
+            "not set: this is no pod; allowed: https://host:port, or empty",
             ExitCode::configuration);
     if (host.contains(':')) host = "[" + host + "]";
     return "https://" + host + ":" + port;

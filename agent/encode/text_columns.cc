@@ -15,6 +15,10 @@ std::string process_cell(const std::string& name, uint32_t pid) {
     return cut(or_absent(printable(name)), process_width - number.size()) + number;
 }
 
+std::string container_cell(const std::string& name, const std::string& id) {
+    return or_absent(printable(name.empty() ? id.substr(0, container_width) : name));
+}
+
 std::string pod_cell(const std::string& name_space, const std::string& pod) {
     return pod.empty() ? std::string(absent) : printable(name_space) + '/' + printable(pod);
 }

@@ -30,6 +30,8 @@ std::string endpoint_cell(const std::string& address, uint32_t port);
 enum class Align { left, right };
 
 // "namespace/pod": absent where the pod's name is not known.
+// The name where there is one, else the beginning of the id.
+std::string container_cell(const std::string& name, const std::string& id);
 std::string pod_cell(const std::string& name_space, const std::string& pod);
 
 template <class Message>

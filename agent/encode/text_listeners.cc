@@ -32,7 +32,7 @@ const Column<Listener> columns[] = {
      if_known<&Listener::has_accept_queue_overflows, &Listener::accept_queue_overflows>},
     {"CONTAINER", 0, container_width, Align::left,
      [](const Listener& listener) {
-         return or_absent(printable(listener.container_id().substr(0, container_width)));
+         return container_cell(listener.container_name(), listener.container_id());
      }},
     {"UNIT", 0, unit_width, Align::left,
      [](const Listener& listener) { return or_absent(printable(listener.systemd_unit())); }},

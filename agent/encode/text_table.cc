@@ -98,10 +98,7 @@ std::string netns(const ConnectionEvent& event) {
 }
 
 std::string container(const ConnectionEvent& event) {
-    const auto& process = event.process();
-    return or_absent(printable(!process.container_name().empty()
-                                   ? process.container_name()
-                                   : process.container_id().substr(0, container_width)));
+    return container_cell(event.process().container_name(), event.process().container_id());
 }
 
 std::string unit(const ConnectionEvent& event) {

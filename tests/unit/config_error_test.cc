@@ -217,6 +217,17 @@ TEST_CASE("config errors: brokers and topics") {
     });
 }
 
+TEST_CASE("config errors: addresses of API servers") {
+    for (const std::string text : {"host:6443", "ftp://host", "https://", "https://http://host",
+                                   "https://host/api", "https://a b", "https://user@host"}) {
+        INFO(text);
+        CHECK(error_of("kubernetes:\n  api_server: \"" + text + "\"\n") ==
+              "FILE:2: kubernetes.api_server: \"" + text +
+                  "\" is not the address of an API server; allowed: in-cluster, https://host:port, "
+                  "http://host:port, or empty");
+    }
+}
+
 TEST_CASE("config errors: properties of librdkafka") {
     const std::string place = "FILE:3: kafka.properties.";
     const auto property = [](const std::string& line) { return "kafka:\n  properties:\n    " + line + "\n"; };

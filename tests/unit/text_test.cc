@@ -455,3 +455,17 @@ TEST_CASE("text: listeners", "[text]") {
     CHECK(contains(*text_line(TextFormat::jsonl, listener), R"("accept_queue":129)"));
     CHECK(text_header(TextFormat::jsonl, TextSubject::listeners).empty());
 }
+
+TEST_CASE("text: a container by its name, else by the beginning of its id", "[text]") {
+    auto e = closed();
+    v1::Listener listener;
+    listener.set_container_id(e.process().container_id());
+    CHECK(contains(line(TextFormat::wide, e), " 0123456789ab "));
+    CHECK(contains(*text_line(TextFormat::wide, listener), " 0123456789ab "));
+    e.mutable_process()->set_container_name("edge");
+    listener.set_container_name("edge");
+    for (const std::string& told : {line(TextFormat::wide, e), *text_line(TextFormat::wide, listener)}) {
+        CHECK(contains(told, " edge "));
+        CHECK_FALSE(contains(told, "0123456789ab"));
+    }
+}

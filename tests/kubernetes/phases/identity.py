@@ -13,6 +13,7 @@ from lib.judge import Judge
 
 RATE = int(os.environ.get("KUBERNETES_RATE", "2000"))
 SECONDS = int(os.environ.get("KUBERNETES_SECONDS", "60"))
+LEAST_RIGHT = 0.99  # of all events
 BLIND_PART = 5e-4  # of all events: a few in ten thousand
 EVERY = 4  # seconds between two pods that are deleted
 
@@ -46,8 +47,7 @@ def print_counts(title, counts):
                                      for name, count in counts.most_common()))
 
 
-def judge(verdict, report, judged, least=0.0):
-    """least: so many events must be right, as a part of all. The others may say what they lack."""
+def judge(verdict, report, judged):
     stream = agent.Stream()
     for event in stream:
         judged.take(event)
@@ -65,7 +65,8 @@ def judge(verdict, report, judged, least=0.0):
     kinds, total = judged.kinds, sum(judged.kinds.values())
     for kind in ("wrong", "absent, and no flag", "without a line, of another"):
         verdict.check(f"no event is {kind}", not kinds[kind], f"{kinds[kind]} of {total}")
-    verdict.check(f"{least:.0%} have all of it", total and kinds["right"] >= least * total, f"{kinds['right']} of {total}")
+    # The others may say what they lack.
+    verdict.check(f"{LEAST_RIGHT:.0%} have all of it", total and kinds["right"] >= LEAST_RIGHT * total, f"{kinds['right']} of {total}")
     verdict.check("each line has its event, but for what is counted as lost", len(untold) <= sum(lost.values()),
                   f"{len(untold)} of {judged.lines} without, lost {lost or 'nothing'}; {untold[:2]}")
     verdict.check("outcome and end are those of the line", not judged.ends, f"{sum(judged.ends.values())} of {total} not")
@@ -81,5 +82,5 @@ def run(verdict):
     shop.close_shop()
     report = verdict.step("all is delivered", delivered)
     print(f"  {RATE} connections/s for {SECONDS} s, {deleted} pods deleted")
-    judge(verdict, report, Judge(oracle.lines(), since), least=0.99)
+    judge(verdict, report, Judge(oracle.lines(), since))
     verdict.check("the agent was not started again", agent.restarts() == 0)
