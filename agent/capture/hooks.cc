@@ -3,6 +3,7 @@
 
 #include <bpf/btf.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -111,6 +112,13 @@ std::vector<std::string> read_reset_reasons(const btf* types) {
     return reasons;
 }
 
+// Of iter/task_file and iter/task: the kernel shows them the processes of the reader's own namespace.
+bool sees_all_processes() {
+    constexpr ino_t initial = 0xEFFFFFFC;  // PROC_PID_INIT_INO of include/linux/proc_ns.h
+    struct stat status{};
+    return stat("/proc/self/ns/pid", &status) != 0 || status.st_ino == initial;
+}
+
 }  // namespace
 
 std::span<const HookPlan> hook_plan() {
@@ -136,6 +144,11 @@ std::vector<MissingFact> missing_facts(std::span<const HookStatus> hooks) {
     for (const Capability& capability : useful_capabilities())
         if (capability.missing_fact && !has(capability))
             missing.push_back({fmt::format("{} (without {})", capability.missing_fact, capability.name), ""});
+    if (!sees_all_processes())
+        missing.push_back(
+            {"connections and listeners from before the start, until they end (in a pid "
+             "namespace of its own)",
+             ""});
     return missing;
 }
 

@@ -48,7 +48,8 @@ struct MissingFact {
     std::string why;  // empty: the fact says that itself
 };
 
-// Each fact once: for hooks that are not attached, and for capabilities that this process does not have.
+// Each fact once: for hooks that are not attached, for capabilities that this process does not have, and for
+// processes that it does not see.
 std::vector<MissingFact> missing_facts(std::span<const HookStatus> hooks);
 
 // In the order of attachment: the spine last, so that all that completes a birth is there before the

@@ -11,6 +11,8 @@ from lib.judge import Judge
 from phases import identity
 
 RATE = 100
+FROM_BEFORE = "connections and listeners from before the start, until they end (in a pid namespace of its own)"
+EXECUTABLES = "executables of other users' processes (without CAP_SYS_PTRACE)"
 
 
 def drain(verdict):
@@ -49,15 +51,15 @@ def overlap(verdict):
     verdict.check("two agents: one run", {event["run_id"] for event in agent.Stream("tcptrail.agents")} == runs)
 
 
-def few_processes(verdict, what, *values):
-    """Capture works, and what is known of the owner is less, and said."""
+def few_processes(verdict, what, missing, *values):
+    """Capture works, and its status says what is missing."""
     verdict.step(f"{what}: ready", lambda: agent.install(*values))
     since = verdict.step(f"{what}: three deployments are rolled out", lambda: shop.open_shop(RATE))
     time.sleep(10)
     shop.close_shop()
     identity.judge(verdict, identity.delivered(), Judge(oracle.lines(), since))
     status = agent.status()
-    print("  " + "\n  ".join(status.strip().splitlines()[:12]))
+    verdict.check(f"{what}: status says what is missing", missing in status, status.strip()[:500])
 
 
 def run(verdict):
@@ -65,11 +67,11 @@ def run(verdict):
         agent.prepare(verdict)
     drain(verdict)
     overlap(verdict)
-    few_processes(verdict, "no process numbers of the host", "hostPID=false")
+    few_processes(verdict, "no process numbers of the host", FROM_BEFORE, "hostPID=false")
     # A mount of its own over the node's /proc: the machine's own stays as it is.
     cluster.in_node("mount", "-t", "proc", "-o", "hidepid=2", "proc", "/proc")
     try:
-        few_processes(verdict, "hidepid=2", "hostPID=false", "capabilities.sysPtrace=false")
+        few_processes(verdict, "hidepid=2", EXECUTABLES, "hostPID=false", "capabilities.sysPtrace=false")
     finally:
         cluster.in_node("umount", "/proc")
     verdict.skip("container without root on the host", "containerd 1.6 has no user namespaces for pods")
