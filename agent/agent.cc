@@ -194,13 +194,16 @@ Result<> Agent::open_spool() {
     has_leftover_ = !leftover_.empty();
     if (has_leftover_) spool_->take_over(std::exchange(leftover_, {}));
     const auto stats = spool_->stats();
-    if (stats.files_set_aside)
+    if (stats.lost_before)
         log_error(
-            events::spool_replaced,
-            "the spool in " + config_.spool.directory +
-                " could not be read; it was renamed (spool.db.corrupt-*) and a new one begun with what could "
-                "be saved: check the disk, see tcptrail spool stat, and remove the old one",
-            {{"directory", config_.spool.directory}});
+            {"spool", events::events_lost},
+            fmt::format(
+                "{} events and reports lost (damaged) while no agent ran: the file of the spool in {} was "
+                "damaged, removed, or has lost what was written last; check the disk, and see tcptrail "
+                "spool stat",
+                stats.lost_before, config_.spool.directory),
+            {{"reason", "damaged"}, {"count", stats.lost_before}});
+    tell_replaced(stats);
     if (stats.found)
         log_info(events::spool_found,
                  "the spool holds " + std::to_string(stats.found) + " events from before",

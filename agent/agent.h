@@ -74,6 +74,7 @@ private:
     void log_capture_error(const Error& error);
     void watch_kafka();
     void watch_spool();
+    void tell_replaced(const spool::SpoolStats& stats);
     void watch_api_server();
     void settle();
     void stop();
@@ -100,10 +101,11 @@ private:
     bool has_leftover_ = false;  // of the agent before, in spool_
     Outbox outbox_;              // of this drain, not in the spool yet
 
-    std::string kafka_problem_;       // as it was logged last
-    uint64_t kafka_renewals_ = 0;     // the same
-    std::string spool_problem_;       // the same
-    std::string api_server_problem_;  // the same
+    std::string kafka_problem_;           // as it was logged last
+    uint64_t kafka_renewals_ = 0;         // the same
+    std::string spool_problem_;           // the same
+    std::string api_server_problem_;      // the same
+    uint64_t spool_files_set_aside_ = 0;  // those that were told of
     bool spool_in_memory_ = false;
     LogLimiter kafka_changes_;
     LogLimiter spool_changes_;

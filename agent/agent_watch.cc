@@ -53,8 +53,19 @@ void Agent::watch_kafka() {
                   {{"error", status.problem_error}, {"directory", config_.spool.directory}});
 }
 
+void Agent::tell_replaced(const spool::SpoolStats& stats) {
+    if (stats.files_set_aside == std::exchange(spool_files_set_aside_, stats.files_set_aside)) return;
+    log_error(
+        events::spool_replaced,
+        "the spool in " + config_.spool.directory +
+            " could not be read; it was renamed (spool.db.corrupt-*) and a new one begun with what could "
+            "be saved: check the disk, see tcptrail spool stat, and remove the old one",
+        {{"directory", config_.spool.directory}});
+}
+
 void Agent::watch_spool() {
     const spool::SpoolStats stats = spool_->stats();
+    tell_replaced(stats);
     if (stats.problem.empty() == spool_problem_.empty() && stats.in_memory == spool_in_memory_) return;
     if (!spool_changes_.pass()) return;
     const logging::Fields fields{{"directory", config_.spool.directory}};

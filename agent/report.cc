@@ -177,6 +177,7 @@ void set_delivery(v1::AgentReport& report, const spool::SpoolStats& spool,
                   const transmit::TransmitStatus& transmit) {
     report.set_spool_bytes(spool.held_bytes);
     report.set_spool_events(spool.held);
+    report.set_spool_files_set_aside(spool.files_set_aside);
     report.set_spool_problem(encode::repaired_utf8(spool.problem));
     v1::Kafka& kafka = *report.mutable_kafka();
     kafka.set_queued(transmit.queued);

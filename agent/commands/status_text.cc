@@ -26,9 +26,11 @@ std::string hooks_line(const v1::AgentReport& report) {
 }
 
 std::string spool_line(const v1::AgentReport& report) {
-    return fmt::format("{} events and reports wait, {}{}", report.spool_events(),
+    const uint64_t set_aside = report.spool_files_set_aside();
+    return fmt::format("{} events and reports wait, {}{}{}", report.spool_events(),
                        encode::human_bytes(report.spool_bytes()),
-                       report.spool_problem().empty() ? "" : "; not stored on the disk");
+                       report.spool_problem().empty() ? "" : "; not stored on the disk",
+                       set_aside == 0 ? "" : fmt::format("; {} damaged files set aside", set_aside));
 }
 
 std::string kafka_line(const v1::Kafka& kafka, uint64_t now_unix_nanos) {

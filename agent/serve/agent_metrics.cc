@@ -156,6 +156,9 @@ void write_delivery(Exposition& to, const v1::AgentReport& report) {
     if (report.has_spool_memory_bytes()) to.integer("", report.spool_memory_bytes());
     to.gauge("tcptrail_spool_healthy", "1: the disk takes events; 0: they wait in memory, or the oldest go.");
     if (has_spool) to.integer("", report.spool_problem().empty());
+    to.counter("tcptrail_spool_files_set_aside_total",
+               "Files of the spool that were no good, and were renamed, since it was opened.");
+    if (has_spool) to.integer("", report.spool_files_set_aside());
     to.gauge("tcptrail_kafka_connected",
              "1: a broker has stored a message since the agent began to send, and not all were lost since.");
     if (has_kafka) to.integer("", kafka.connected());

@@ -58,6 +58,7 @@ void Checkpointer::run(const std::stop_token& stop) {
         if (round) {
             look_for_file();
             look_at_disk();
+            keep_accounts();
         }
         Result<> done = shared_->generation == generation_ ? Result<>() : attach();
         const uint64_t commits = shared_->commits.get();
@@ -81,6 +82,17 @@ void Checkpointer::look_for_file() {
     const bool there = stat(shared_->path.c_str(), &status) == 0;
     if (!there && errno != ENOENT && errno != ENOTDIR) return;
     if (!there || status.st_ino != shared_->inode) shared_->vanished = true;
+}
+
+// They help where the file is damaged, and are not needed otherwise: that they cannot be written is nobody's
+// trouble.
+void Checkpointer::keep_accounts() {
+    Accounts accounts;
+    {
+        MutexLock lock(shared_->mutex);
+        accounts = shared_->accounts;
+    }
+    if (accounts != accounts_ && write_accounts(shared_->path, accounts)) accounts_ = std::move(accounts);
 }
 
 // Not by the appender: a disk that hangs would hold it up.
@@ -138,7 +150,8 @@ Result<> Checkpointer::attach() {
 Result<> Checkpointer::sync_log() {
     const std::string path = shared_->path + "-wal";
     Fd log(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (!log.valid()) return errno == ENOENT ? Result<>() : fail_errno("cannot open " + path, errno);
+    if (!log.valid() && errno == ENOENT) return look_for_log();
+    if (!log.valid()) return fail_errno("cannot open " + path, errno);
     if (fdatasync(log.get()) != 0) {
         // The kernel has dropped what it could not write, and will not say so again: to sync once more proves
         // nothing.
@@ -146,6 +159,14 @@ Result<> Checkpointer::sync_log() {
         return fail_errno("cannot sync " + path, errno);
     }
     return {};
+}
+
+// What is written to a log without a name is gone with the process, too: something was committed to it.
+Result<> Checkpointer::look_for_log() {
+    MutexLock turn(shared_->turn);
+    if (shared_->generation != generation_ || exists(shared_->path + "-wal")) return {};
+    shared_->vanished = true;
+    return fail("the log of the spool " + shared_->path + " is gone");
 }
 
 // Once all of the log has been copied, the next writer begins it anew, and syncs its header: that must not be

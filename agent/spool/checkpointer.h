@@ -34,6 +34,8 @@ private:
     void run(const std::stop_token& stop);
     void look_for_file();
     void look_at_disk();
+    void keep_accounts();
+    Result<> look_for_log();
     void wait(std::chrono::steady_clock::time_point until);
     Result<> make_durable();
     Result<> compact();
@@ -50,6 +52,7 @@ private:
     Database worker_;  // copies
     Database pin_;     // holds a read transaction while worker_ copies
     uint32_t generation_ = 0;
+    Accounts accounts_;  // as they were written
     std::jthread thread_;
 };
 

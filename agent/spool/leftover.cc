@@ -38,6 +38,10 @@ Leftover Spool::finish() {
     for (uint64_t began = monotonic_nanos();
          flush() && shared_->memory.sums().waiting_events > 0 && monotonic_nanos() - began < longest_turn_ns;)
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (shared_->generation > 0) {
+        MutexLock lock(shared_->mutex);
+        (void)write_accounts(shared_->path, shared_->accounts);
+    }
     const MemoryBuffer::Sums memory = shared_->memory.sums();
     Leftover left;
     left.batches = shared_->memory.take_out();

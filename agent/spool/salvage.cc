@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "agent/spool/salvage.h"
+
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <optional>
+#include <set>
+#include <string>
 #include <utility>
 
 #include "agent/base/clock.h"
@@ -27,51 +34,46 @@ private:
     uint64_t told_ns_ = 0;
 };
 
-// Copies whole batches, each of them once.
+// Of a batch that is found twice, the one that stands for more stays: it was merged from others.
+constexpr const char* insert_or_exchange =
+    "INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET "
+    "created_unix_nanos = excluded.created_unix_nanos, events = excluded.events, bytes = excluded.bytes, "
+    "head_checksum = excluded.head_checksum, payload_checksum = excluded.payload_checksum, "
+    "payload = excluded.payload WHERE excluded.events > events";
+
+// Copies whole batches that are not delivered, each of them once.
 class Copy {
 public:
-    Copy(Database& store, const Statement& insert) : store_(store), insert_(insert) {}
+    Copy(const Statement& insert, const PerLane<uint64_t>& released_through)
+        : insert_(insert), released_through_(released_through) {}
 
     SqlResult<> add(const Row& row) {
         progress_.tell();
-        if (!row.whole) return {};
-        if (auto done = insert_row(insert_, row.head, row.payload); !done) return done;
-        if (store_.changes() == 0) return {};
-        events_ += row.head.events;
-        bytes_ += row.head.bytes;
-        if (lane_of(row.head.id) == Lane::backlog) last_id_ = std::max(last_id_, row.head.id);
-        return {};
+        if (row.head_whole && row.head.id <= released_through_[lane_of(row.head.id)]) return {};
+        if (row.head_whole && !row.whole && damaged_ids_.insert(row.head.id).second)
+            damaged_ += row.head.events;
+        return row.whole ? insert_row(insert_, row.head, row.payload) : SqlResult<>();
     }
-    // What the accounts are, when `before` is what they were.
-    Totals totals(Totals before) const {
-        if (events_ > before.events)
-            before.in += events_ - before.events;
-        else
-            before.damaged += before.events - events_;
-        before.events = events_;
-        before.bytes = bytes_;
-        before.last_id = std::max(before.last_id, last_id_);
-        return before;
-    }
-
+    // Of the batches that are not whole, in events.
+    uint64_t damaged() const { return damaged_; }
     Progress& progress() { return progress_; }
 
 private:
-    Database& store_;
     const Statement& insert_;
+    const PerLane<uint64_t> released_through_;
     Progress progress_;
-    uint64_t events_ = 0;
-    uint64_t bytes_ = 0;
-    uint64_t last_id_ = 0;  // of the backlog
+    std::set<uint64_t> damaged_ids_;
+    uint64_t damaged_ = 0;
 };
 
+constexpr const char* select_rows = "SELECT * FROM batch";
+
 // From leaf to leaf: needs no id to find the next. False: it ended at a page that cannot be read.
-SqlResult<bool> copy_in_order(const Statement& all, Copy& copy) {
+SqlResult<bool> copy_rows(const Statement& all, Copy& copy) {
     Query query(all);
     for (;;) {
-        auto found = query.step();
-        if (!found) return false;
-        if (!*found) return true;
+        const auto found = query.step();
+        if (!found || !*found) return found.has_value();
         if (auto done = copy.add(read_row(query)); !done) return std::unexpected(done.error());
     }
 }
@@ -98,6 +100,29 @@ SqlResult<> copy_by_id(const Statement& from, uint64_t id, Copy& copy) {
     return {};
 }
 
+// From page to page, each taken for the table's root: finds what the way to it is damaged for. What was
+// deleted may be found, too, in pages that are not used again yet.
+SqlResult<> copy_by_page(Database& from, Copy& copy) {
+    const auto pages = from.value("PRAGMA page_count");
+    SqlResult<> done;
+    for (uint64_t page = 2; done && pages && page <= *pages; page++) {
+        copy.progress().tell();
+        // Only this connection sees it: it is never committed.
+        const std::string elsewhere = fmt::format(
+            "PRAGMA writable_schema = ON; BEGIN IMMEDIATE; UPDATE sqlite_schema SET rootpage = {} WHERE name "
+            "= 'batch'; "
+            "PRAGMA writable_schema = RESET",
+            page);
+        if (from.execute(elsewhere.c_str()))
+            if (const auto all = from.prepare(select_rows))
+                if (const auto copied = copy_rows(*all, copy); !copied)
+                    done = std::unexpected(copied.error());
+        (void)from.execute("ROLLBACK");
+        (void)from.execute("PRAGMA writable_schema = RESET");
+    }
+    return done;
+}
+
 // As far as they can be read: they are counted whether they are there or not.
 SqlResult<> copy_set_aside(Database& from, Database& store) {
     auto all = from.prepare(select_set_aside);
@@ -114,21 +139,87 @@ SqlResult<> copy_set_aside(Database& from, Database& store) {
     return {};
 }
 
+struct Sum {
+    uint64_t events = 0, bytes = 0, last_id = 0;
+};
+
+SqlResult<Sum> sum_of(Database& store) {
+    Sum sum;
+    for (auto [sql, to] : {std::pair("SELECT sum(events) FROM batch", &sum.events),
+                           {"SELECT sum(bytes) FROM batch", &sum.bytes}}) {
+        auto value = store.value(sql);
+        if (!value) return std::unexpected(value.error());
+        *to = *value;
+    }
+    auto last =
+        store.value(fmt::format("SELECT max(id) FROM batch WHERE id < {}", first_id(Lane::live)).c_str());
+    if (!last) return std::unexpected(last.error());
+    sum.last_id = *last;
+    return sum;
+}
+
+// All that can be found, by one way after the other. `expected`: in events, where it is known.
+SqlResult<> copy_batches(Database& from, Database& store, Copy& copy, std::optional<uint64_t> expected) {
+    const auto all = from.prepare(select_rows);
+    const auto from_id = from.prepare("SELECT * FROM batch WHERE id >= ?1 ORDER BY id LIMIT 1");
+    const auto is_all_there = [&](bool came_to_the_end) -> SqlResult<bool> {
+        const auto found = sum_of(store);
+        if (!found) return std::unexpected(found.error());
+        return came_to_the_end && (!expected || found->events + copy.damaged() >= *expected);
+    };
+    if (all && from_id) {
+        auto complete = copy_rows(*all, copy);
+        if (complete) complete = is_all_there(*complete);
+        if (!complete) return std::unexpected(complete.error());
+        if (*complete) return {};
+        for (Lane lane : lanes)
+            if (auto done = copy_by_id(*from_id, first_id(lane), copy); !done) return done;
+        complete = is_all_there(expected.has_value());
+        if (!complete) return std::unexpected(complete.error());
+        if (*complete) return {};
+    }
+    return copy_by_page(from, copy);
+}
+
+// What the file tells of itself, or what is known of it where that is more.
+struct Told {
+    Totals totals;
+    bool has_totals = false;
+    std::string mark;
+};
+
+Told told_of(Database& from, const std::optional<Accounts>& known) {
+    Told told;
+    auto totals = from ? read_totals(from) : std::unexpected(SqlError());
+    if (totals && !(known && known->totals.in > totals->in)) {
+        told.totals = *totals;
+        told.has_totals = true;
+        told.mark = read_mark(from).value_or(std::string());
+    } else if (known) {
+        told.totals = known->totals;
+        // What was appended between the file's last commit and then is not in it.
+        if (totals) told.totals.leave(&Totals::damaged, known->totals.in - totals->in);
+        told.has_totals = true;
+    } else {
+        told.mark = from ? read_mark(from).value_or(std::string()) : std::string();
+    }
+    if (told.mark.empty() && known) told.mark = known->mark;
+    return told;
+}
+
 }  // namespace
 
-SqlResult<> salvage(Database& from, Database& store) {
-    // It lets SQLite read a file that is shorter than its header says.
-    (void)from.execute("PRAGMA writable_schema = ON");
-    auto format = from.value("PRAGMA user_version");
-    if (!format || *format < 1 || *format > format_version) return {};
-    Totals before;
-    if (auto totals = read_totals(from)) before = *totals;
-    const std::string last_mark = read_mark(from).value_or(std::string());
-    auto all = from.prepare("SELECT * FROM batch");
-    auto from_id = from.prepare("SELECT * FROM batch WHERE id >= ?1 ORDER BY id LIMIT 1");
-    if (!all || !from_id) return {};
+bool has_spool_tables(Database& database) {
+    for (uint64_t format = 1; format <= format_version; format++)
+        if (const auto has = has_tables_of(database, format); has && *has) return true;
+    return false;
+}
 
-    auto insert = store.prepare("INSERT OR IGNORE INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+SqlResult<> salvage(Database& from, Database& store, const std::optional<Accounts>& known) {
+    // It lets SQLite read a file that is shorter than its header says.
+    if (from) (void)from.execute("PRAGMA writable_schema = ON");
+    const Told told = told_of(from, known);
+    auto insert = store.prepare(insert_or_exchange);
     if (!insert) return std::unexpected(insert.error());
     auto totals = store.prepare(update_totals);
     if (!totals) return std::unexpected(totals.error());
@@ -136,14 +227,17 @@ SqlResult<> salvage(Database& from, Database& store) {
     if (!mark) return std::unexpected(mark.error());
     SqlResult<> done = store.execute("BEGIN IMMEDIATE");
     if (!done) return done;
-    Copy copy(store, *insert);
-    auto complete = copy_in_order(*all, copy);
-    if (!complete) done = std::unexpected(complete.error());
-    for (Lane lane : lanes)
-        if (done && complete && !*complete) done = copy_by_id(*from_id, first_id(lane), copy);
-    if (done) done = write_totals(*totals, copy.totals(before));
-    if (done) done = copy_set_aside(from, store);
-    if (done) done = write_mark(*mark, last_mark);
+    Copy copy(*insert, known ? known->released_through : PerLane<uint64_t>());
+    if (from)
+        done = copy_batches(from, store, copy,
+                            told.has_totals ? std::optional(told.totals.events) : std::nullopt);
+    if (done)
+        if (const auto sum = sum_of(store); !sum)
+            done = std::unexpected(sum.error());
+        else
+            done = write_totals(*totals, told.totals.with(sum->events, sum->bytes, sum->last_id));
+    if (done && from) done = copy_set_aside(from, store);
+    if (done) done = write_mark(*mark, told.mark);
     // The commit syncs all of it, and as the file is closed it is copied once more: neither is done in
     // pieces.
     service::tell_busy();

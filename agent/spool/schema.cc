@@ -80,14 +80,9 @@ SqlResult<uint64_t> inspect(Database& database) {
     if (*application != application_id) return no_spool("a database, but no spool");
     if (*version < 1 || *version > format_version)
         return no_spool(fmt::format("a spool of format {}; this program knows {}", *version, format_version));
-    // SQLite keeps the statements as they were: what they became by damage may read, and mean something else.
-    const std::string same =
-        fmt::format("SELECT count(*) FROM sqlite_schema WHERE sql IN ('{}', '{}', '{}')", batch_table,
-                    *version == 1 ? total_table_1 : total_table, set_aside_table);
-    auto known = database.value(same.c_str());
+    auto known = has_tables_of(database, *version);
     if (!known) return std::unexpected(known.error());
-    const uint64_t wanted = *version == 1 ? 2 : 3;
-    if (*known != wanted || *tables != wanted) return no_spool("a spool with other tables");
+    if (!*known) return no_spool("a spool with other tables");
     return *version;
 }
 
@@ -130,6 +125,17 @@ PRAGMA temp_store = MEMORY;
 )sql";
 
 }  // namespace
+
+SqlResult<bool> has_tables_of(Database& database, uint64_t format) {
+    // SQLite keeps the statements as they were: what they became by damage may read, and mean something else.
+    const std::string same =
+        fmt::format("SELECT sum(sql IN ('{}', '{}', '{}')) * 100 + count(*) FROM sqlite_schema", batch_table,
+                    format == 1 ? total_table_1 : total_table, set_aside_table);
+    auto known = database.value(same.c_str());
+    if (!known) return std::unexpected(known.error());
+    const uint64_t wanted = format == 1 ? 2 : 3;
+    return *known == wanted * 100 + wanted;
+}
 
 bool exists(const std::string& path) {
     struct stat status{};
@@ -195,6 +201,18 @@ void Totals::leave(uint64_t Totals::* account, uint64_t count) {
     const uint64_t gone = std::min(count, events);
     this->*account += gone;
     events -= gone;
+}
+
+Totals Totals::with(uint64_t found_events, uint64_t found_bytes, uint64_t found_last_id) const {
+    Totals totals = *this;
+    if (found_events > events)
+        totals.in += found_events - events;
+    else
+        totals.damaged += events - found_events;
+    totals.events = found_events;
+    totals.bytes = found_bytes;
+    totals.last_id = std::max(last_id, found_last_id);
+    return totals;
 }
 
 uint64_t checksum(const Totals& totals) {

@@ -11,6 +11,7 @@
 namespace tcptrail::spool {
 
 inline constexpr uint64_t format_version = 2;  // of the file, in PRAGMA user_version
+inline constexpr size_t page_bytes = 8192;     // of the file
 
 // Whether anything has that name, a symbolic link that leads nowhere included.
 bool exists(const std::string& path);
@@ -22,6 +23,9 @@ SqlResult<Database> open_store(const std::string& path);
 
 // Opens a file that open_store has opened before, to read or to checkpoint.
 SqlResult<Database> open_view(const std::string& path);
+
+// Whether it has the tables of that format, each as it was made, and no others.
+SqlResult<bool> has_tables_of(Database& database, uint64_t format);
 
 // Renames a file that is no good, with its log, to <path>.corrupt-<unix seconds>. Returns the new name.
 Result<std::string> set_aside(const std::string& path);
@@ -57,6 +61,8 @@ struct Totals {
     bool operator==(const Totals&) const = default;
     // Moves up to `count` of the events that are held to one of the accounts.
     void leave(uint64_t Totals::* account, uint64_t count);
+    // These, when so much is found: what is missing is damaged, what is too much was not accounted for yet.
+    Totals with(uint64_t found_events, uint64_t found_bytes, uint64_t found_last_id) const;
 };
 
 // Guards the totals as the checksum of a batch guards that batch.
@@ -93,10 +99,5 @@ struct SetAside {
 SetAside read_set_aside(const Query& query);
 inline constexpr const char* select_set_aside =
     "SELECT created_unix_nanos, payload_checksum, payload FROM set_aside ORDER BY id";
-
-// Copies the batches and messages set aside that are whole, and the mark, from a file that is no good into
-// `store`, in one transaction and with their ids. The accounts go on, if they can be read, with the batches
-// that cannot be as damaged. Only a failure to write is an error; then nothing was copied.
-SqlResult<> salvage(Database& from, Database& store);
 
 }  // namespace tcptrail::spool

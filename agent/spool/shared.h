@@ -10,6 +10,7 @@
 #include "agent/base/counter.h"
 #include "agent/base/fd.h"
 #include "agent/base/mutex.h"
+#include "agent/spool/accounts.h"
 #include "agent/spool/lane.h"
 #include "agent/spool/memory.h"
 
@@ -88,6 +89,7 @@ struct Shared {
     std::deque<std::string> set_aside GUARDED_BY(mutex);  // reader → appender: payloads of one message each
     std::deque<Merged> merged GUARDED_BY(mutex);          // spool-sync → appender
     std::string trouble GUARDED_BY(mutex);                // checkpointer → appender: what failed
+    Accounts accounts GUARDED_BY(mutex);                  // appender → checkpointer: of the last commit
 };
 
 }  // namespace tcptrail::spool

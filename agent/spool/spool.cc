@@ -15,6 +15,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/spool/lock.h"
+#include "agent/spool/replacement.h"
 #include "agent/spool/schema.h"
 
 namespace tcptrail::spool {
@@ -23,6 +24,7 @@ namespace {
 constexpr size_t max_marks_to_sync = 64;
 constexpr uint64_t shortest_retry_delay_ns = 100'000'000;
 constexpr uint64_t longest_retry_delay_ns = 5'000'000'000;
+constexpr uint64_t rest_after_copy = 20;           // times as long as it took
 constexpr uint64_t least_bound_bytes = 32u << 20;  // more than the reader takes at a time
 
 // It may pass: the spool goes on in memory.
@@ -34,68 +36,34 @@ std::unexpected<Error> unavailable(Error problem) {
     return unavailable(std::unexpected(std::move(problem)));
 }
 
-// By lane; 0: no rows. Not both, where some are expected.
-SqlResult<PerLane<uint64_t>> highest_ids(Database& database, bool expected) {
+// By lane; ids of 0: no rows. Not both, where some are expected.
+SqlResult<PerLane<RowHead>> newest_rows(Database& database, bool expected) {
     const std::string sql =
         fmt::format("SELECT {} FROM batch WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1", head_columns);
     auto newest = database.prepare(sql.c_str());
     if (!newest) return std::unexpected(newest.error());
-    PerLane<uint64_t> highest;
+    PerLane<RowHead> heads;
     bool damaged = false;
     for (Lane lane : lanes) {
         Query query(*newest, first_id(lane), last_possible_id(lane));
         auto found = query.step();
         if (!found) return std::unexpected(found.error());
         const Row row = *found ? read_head(query) : Row();
-        highest[lane] = row.head.id;
+        heads[lane] = row.head;
         damaged = damaged || (*found && !row.head_whole);
         expected = expected && !*found;
     }
     if (damaged || expected) return std::unexpected(SqlError::malformed("the newest batch is damaged"));
-    return highest;
+    return heads;
 }
 
 constexpr const char* scarce_text =
     "the disk is nearly full (spool.min_free_bytes): the spool does not grow, and its oldest events make "
     "room for new ones; free the disk, or set another spool.directory";
 
-constexpr const char* replacement_suffix = ".new";
-
-void remove_database(const std::string& path) {
-    for (const char* suffix : {"", "-wal", "-shm"})
-        (void)unlink((path + suffix).c_str());
-}
-
-// Copies what is whole in `old` to a new file at `path`. Returns the path; empty: there is no such file.
-std::string save(Database& old, const std::string& path) {
-    remove_database(path);
-    {
-        auto store = open_store(path);
-        const SqlResult<> saved = store ? salvage(old, *store) : std::unexpected(store.error());
-        // With the file all of the log is copied into it, and the log removed.
-        if (store) *store = {};
-        if (saved && !exists(path + "-wal")) return path;
-    }
-    remove_database(path);
-    return {};
-}
-
-// A file is replaced in three steps: the copy is made beside it, it is set aside, the copy takes its name.
-// Where the last one was not done, by a process that was killed or for an error, this does it. Returns
-// whether it did. A copy beside the file itself may be a part.
-bool finish_replacement(const std::string& path) {
-    const std::string copy = path + replacement_suffix;
-    if (!exists(copy)) return false;
-    if (exists(path)) {
-        remove_database(copy);
-        return false;
-    }
-    // It was being closed: what its log has is copied into it now, or there is no use for it.
-    if (exists(copy + "-wal"))
-        if (auto opened = open_store(copy); !opened) return false;
-    if (exists(copy + "-wal")) return false;
-    // With the log of the old file the copy would become what that was.
-    return set_aside(path) && std::rename(copy.c_str(), path.c_str()) == 0;
+uint64_t inode_of(const std::string& path) {
+    struct stat status{};
+    return stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
 }  // namespace
@@ -153,15 +121,22 @@ Result<> Spool::attach() {
     if (auto found = find_place(); !found) return found;
     const bool first = shared_->generation == 0;
     if (!database_ && finish_replacement(shared_->path)) shared_->corrupt = shared_->vanished = false;
+    const auto known = this->known(shared_->reading);
+    const bool is_known = known && known->inode == inode_of(shared_->path);
     const bool broken = shared_->corrupt || shared_->vanished;
     auto totals = broken ? SqlResult<Totals>() : open_file();
     if (broken || (!totals && totals.error().corrupt()))
-        if (auto done = replace_file(totals); !done) return done;
+        if (auto done = replace_file(totals, known); !done) return done;
     if (totals && !first)
         if (auto done = recount(*totals, shared_->reading); !done) totals = std::unexpected(done.error());
     if (!totals) return unavailable(totals.error().within("cannot open the spool " + shared_->path));
-
+    if (first && is_known && known->totals.in > totals->in) {
+        *totals = catch_up(*totals, known->totals);
+        if (!mark_waits_) mark_ = committed_mark_ = known->mark;
+        mark_waits_ = true;
+    }
     if (first) found_ = totals->events;
+    if (first && known) lost_before_ = totals->damaged - std::min(totals->damaged, known->totals.damaged);
     // What a new file has of it may be less than what was committed to the old one.
     if (!first) mark_waits_ = true;
     ledger_.totals = *totals;
@@ -171,29 +146,57 @@ Result<> Spool::attach() {
     stall_.begin_file(highest_ids_[Lane::live], monotonic_nanos());
     shared_->merged.clear();
     heads_lost_ = false;
-    struct stat status{};
-    shared_->inode = stat(shared_->path.c_str(), &status) == 0 ? status.st_ino : 0;
+    shared_->inode = inode_of(shared_->path);
+    shared_->accounts = {shared_->inode, ledger_.totals, ledger_.reading.released_through, committed_mark_};
     database_.count_log_pages(shared_->log_pages);
     shared_->generation++;
     return {};
 }
 
-// Sets the file aside, if it is still there, and begins a new one with what can be saved.
-Result<> Spool::replace_file(SqlResult<Totals>& totals) {
+// What is known of the file beside it: by an earlier process or, once it was open, by this one.
+std::optional<Accounts> Spool::known(const Reading& reading) const {
+    if (shared_->generation == 0) {
+        auto known = read_accounts(shared_->path);
+        // A file that is gone is as good as one that cannot be read, and what another one has had delivered
+        // says nothing.
+        const uint64_t inode = inode_of(shared_->path);
+        if (known && inode == 0) known->inode = 0;
+        if (known && known->inode != inode) known->released_through = {};
+        return known;
+    }
+    Accounts known{shared_->inode, ledger_.totals, reading.released_through, committed_mark_};
+    known.totals.bytes -=
+        std::min(known.totals.bytes, reading.released_bytes - ledger_.reading.released_bytes);
+    return known;
+}
+
+// Sets the file aside, if it is still there, and begins a new one with what can be saved. Where that cannot
+// be written, or there is no room for it, all stays as it is.
+Result<> Spool::replace_file(SqlResult<Totals>& totals, const std::optional<Accounts>& known) {
+    const bool vanished = shared_->vanished;
+    uint64_t bytes = known ? known->totals.bytes : 0;
+    if (struct stat status{}; !known && stat(shared_->path.c_str(), &status) == 0)
+        bytes = static_cast<uint64_t>(status.st_size);
+    if (auto room = has_room(shared_->path, bytes); !room) return room;
     statements_ = {};
     // A file whose name is gone can be read as long as it is open.
-    Database old = shared_->vanished ? std::move(database_) : Database();
+    Database old = vanished ? std::move(database_) : Database();
     database_ = {};
-    if (!shared_->vanished && exists(shared_->path))
+    if (!vanished && exists(shared_->path))
         if (auto opened = Database::open(shared_->path)) old = std::move(*opened);
-    // Without room for the copy, what could be saved stays in the file that is set aside.
-    const std::string saved = old ? save(old, shared_->path + replacement_suffix) : std::string();
+    const uint64_t began = monotonic_nanos();
+    const auto saved = copy_whole(old, !vanished, shared_->path, known);
+    if (!saved) {
+        if (vanished) database_ = std::move(old);
+        failed_copy_ns_ = monotonic_nanos() - began;
+        return unavailable(saved.error().within("cannot copy what is whole of the spool " + shared_->path));
+    }
     old = {};
     auto aside = set_aside(shared_->path);
     if (!aside) return unavailable(std::move(aside.error()).within("cannot replace the spool"));
-    if (!shared_->vanished) files_set_aside_++;
-    if (!saved.empty() && std::rename(saved.c_str(), shared_->path.c_str()) != 0)
-        return unavailable(fail_errno("cannot rename " + saved, errno));
+    if (!vanished) files_set_aside_++;
+    if (std::rename(saved->c_str(), shared_->path.c_str()) != 0)
+        return unavailable(fail_errno("cannot rename " + *saved, errno));
     shared_->corrupt = false;
     shared_->vanished = false;
     totals = open_file();
@@ -214,15 +217,7 @@ SqlResult<> Spool::recount(Totals& totals, const Reading& reading) {
         events += sum.integer(0);
         bytes += sum.integer(1);
     }
-    const uint64_t last_id = totals.last_id;
-    totals = ledger_.totals;
-    if (events > totals.events)
-        totals.in += events - totals.events;
-    else
-        totals.damaged += totals.events - events;
-    totals.events = events;
-    totals.bytes = bytes;
-    totals.last_id = std::max(totals.last_id, last_id);
+    totals = ledger_.totals.with(events, bytes, totals.last_id);
     return {};
 }
 
@@ -234,9 +229,12 @@ SqlResult<Totals> Spool::open_file() {
     auto totals = read_totals(*database);
     if (!totals) return totals;
     // The newest batch tells how far to read, and what ids are taken.
-    auto highest = highest_ids(*database, totals->events > 0);
-    if (!highest) return std::unexpected(highest.error());
-    highest_ids_ = *highest;
+    auto newest = newest_rows(*database, totals->events > 0);
+    if (!newest) return std::unexpected(newest.error());
+    for (Lane lane : lanes) {
+        highest_ids_[lane] = (*newest)[lane].id;
+        if (shared_->generation == 0) time_.begin_at((*newest)[lane].created_unix_nanos);
+    }
     totals->last_id = std::max(totals->last_id, highest_ids_[Lane::backlog]);
     const std::string remove =
         fmt::format("DELETE FROM batch WHERE id BETWEEN ?1 AND ?2 RETURNING {}", head_columns);
@@ -321,7 +319,7 @@ Lane Spool::choose_lane(const Message& message, bool has_backlog) const {
 
 void Spool::seal(PayloadBuilder& builder, Lane lane) {
     const uint64_t events = builder.events();
-    shared_->memory.add({unix_nanos(), events, compressor_.pack(builder.take()), lane, monotonic_nanos()});
+    shared_->memory.add({time_.now(), events, compressor_.pack(builder.take()), lane, monotonic_nanos()});
 }
 
 Result<> Spool::flush() {
@@ -388,8 +386,12 @@ void Spool::note_outcome(const Result<>& done) {
     problem_ = done ? std::string() : done.error().message;
     retry_delay_ns_ =
         done ? 0 : std::clamp(retry_delay_ns_ * 2, shortest_retry_delay_ns, longest_retry_delay_ns);
+    // A copy that cannot be finished may be much to write: the disk has a rest, too.
+    const uint64_t rest_ns = std::exchange(failed_copy_ns_, 0) * rest_after_copy;
     // Another connection is in the way for moments only; a broken file is replaced.
-    retry_at_ns_ = done || std::exchange(retry_soon_, false) ? 0 : monotonic_nanos() + retry_delay_ns_;
+    retry_at_ns_ = done || std::exchange(retry_soon_, false)
+                       ? 0
+                       : monotonic_nanos() + std::max(retry_delay_ns_, rest_ns);
     if (!done) hand_to_reader();
 }
 
@@ -410,6 +412,11 @@ void Spool::settle(const Ledger& ledger) {
     damaged_ids_.clear();
     set_aside_.clear();
     shared_->commits.add();
+    {
+        MutexLock lock(shared_->mutex);
+        shared_->accounts = {shared_->inode, ledger.totals, ledger.reading.released_through,
+                             ledger.mark_written ? mark_ : shared_->accounts.mark};
+    }
     file_is_ahead_ = mark_waits_ && !ledger.mark_written && (file_is_ahead_ || has_live || has_backlog);
     if (ledger.mark_written) {
         marks_to_sync_.emplace_back(shared_->commits.get(), mark_);
@@ -474,6 +481,7 @@ SpoolStats Spool::stats() const {
         .held_bytes = counters_.held_bytes.get(),
         .memory_bytes = counters_.memory_bytes.get(),
         .files_set_aside = counters_.files_set_aside.get(),
+        .lost_before = lost_before_,
         .problem = problem_.empty() && shared_->scarce ? scarce_text : problem_,
         .in_memory = !problem_.empty(),
     };

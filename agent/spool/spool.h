@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 #include "agent/base/counter.h"
 #include "agent/base/error.h"
 #include "agent/encode/message.h"
+#include "agent/spool/accounts.h"
 #include "agent/spool/batch.h"
 #include "agent/spool/checkpointer.h"
 #include "agent/spool/compression.h"
@@ -25,6 +27,7 @@
 #include "agent/spool/schema.h"
 #include "agent/spool/shared.h"
 #include "agent/spool/stall.h"
+#include "agent/spool/steady_time.h"
 
 namespace tcptrail::spool {
 
@@ -43,6 +46,7 @@ struct SpoolStats {
     uint64_t held_bytes = 0;       // of payload
     uint64_t memory_bytes = 0;     // the part of held_bytes that waits in memory for the disk
     uint64_t files_set_aside = 0;  // since open: databases that were no good and were renamed
+    uint64_t lost_before = 0;      // the part of `damaged` that open() found missing
     std::string problem;           // why the disk does not take events now, or no more; empty: it does
     bool in_memory = false;        // it takes none: they wait in memory
 };
@@ -141,7 +145,8 @@ private:
           stall_(options.longest_live_wait_ms * 1'000'000) {}
 
     Result<> attach();
-    Result<> replace_file(SqlResult<Totals>& totals);
+    Result<> replace_file(SqlResult<Totals>& totals, const std::optional<Accounts>& known);
+    std::optional<Accounts> known(const Reading& reading) const;
     Result<> find_place();
     Result<> store();
     void note_outcome(const Result<>& done);
@@ -188,6 +193,7 @@ private:
     uint64_t blocked_since_ns_ = 0;  // it has been somebody else's turn since; 0: it was not
     Compressor compressor_{fast_level};
     Stall stall_;
+    SteadyTime time_;
     std::string mark_;  // the newest
     std::string committed_mark_;
     bool mark_waits_ = false;                                     // mark_ is to be written
@@ -202,6 +208,8 @@ private:
     uint64_t found_ = 0;
     uint64_t dropped_ = 0;  // from memory, not in the ledger yet
     uint64_t files_set_aside_ = 0;
+    uint64_t lost_before_ = 0;
+    uint64_t failed_copy_ns_ = 0;  // how long the last attempt to replace the file took in vain
     struct {
         Counter found, in, released, too_large, evicted, expired, damaged, memory_full, held, held_bytes,
             memory_bytes, files_set_aside;

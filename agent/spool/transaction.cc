@@ -46,6 +46,9 @@ SqlResult<> Spool::write(Ledger& ledger) {
             set_aside_.push_back(std::move(shared_->set_aside.front()));
             shared_->set_aside.pop_front();
         }
+        // No more than is kept, also when the disk does not take it for long.
+        while (set_aside_.size() > max_set_aside)
+            set_aside_.pop_front();
         damaged_ids_.insert(damaged_ids_.end(), shared_->damaged.begin(), shared_->damaged.end());
         shared_->damaged.clear();
     }
@@ -105,7 +108,7 @@ SqlResult<> Spool::write(Ledger& ledger) {
 SqlResult<> Spool::keep_set_aside() {
     if (set_aside_.empty()) return {};
     for (const std::string& payload : set_aside_)
-        if (auto done = insert_set_aside(statements_.set_aside, unix_nanos(), payload); !done) return done;
+        if (auto done = insert_set_aside(statements_.set_aside, time_.now(), payload); !done) return done;
     return Query(statements_.trim, max_set_aside).run();
 }
 
@@ -202,7 +205,7 @@ SqlResult<> Spool::expire(Ledger& ledger) {
     if (!expiry_due()) return {};
     next_expiry_ns_ = monotonic_nanos() + expiry_interval_ns;
     const uint64_t age = options_.max_age_hours * nanos_per_hour;
-    const uint64_t now = unix_nanos();
+    const uint64_t now = time_.now();
     if (now <= age) return {};
     for (Lane lane : lanes) {
         auto victims = oldest(lane, &Totals::expired, std::numeric_limits<uint64_t>::max(), now - age);

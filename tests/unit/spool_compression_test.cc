@@ -246,6 +246,58 @@ TEST_CASE("what is too old is removed, and counted as expired") {
     }
 }
 
+TEST_CASE("no step of the wall clock makes what is held old") {
+    constexpr uint64_t hour = 3'600'000'000'000, today = 20'000 * 24 * hour;
+    SteadyTime time(today, 5 * hour);
+    CHECK(time.at(5 * hour) == today);
+    CHECK(time.at(7 * hour) == today + 2 * hour);
+    time.begin_at(today - hour);
+    CHECK(time.at(7 * hour) == today + 2 * hour);
+    time.begin_at(today + 9 * hour);
+    CHECK(time.at(5 * hour) == today + 9 * hour);
+}
+
+TEST_CASE("what is appended after the clock was set back is newer all the same") {
+    TemporaryFolder folder;
+    Options options = options_in(folder.path());
+    constexpr uint64_t year = 365ull * 24 * 3'600'000'000'000;
+    uint64_t created = 0;
+    {
+        Open open = open_spool(options);
+        REQUIRE(open.spool->append(messages(0, 10), {}));
+    }
+    {
+        auto store = open_store(folder.file());
+        REQUIRE(store);
+        auto select = store->prepare("SELECT * FROM batch");
+        auto update = store->prepare("REPLACE INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+        REQUIRE((select && update));
+        RowHead head;
+        std::string payload;
+        {
+            Query query(*select);
+            REQUIRE(*query.step());
+            const Row row = read_row(query);
+            head = row.head;
+            payload.assign(row.payload.begin(), row.payload.end());
+        }
+        created = head.created_unix_nanos += year;
+        REQUIRE(insert_row(*update, head, payload));
+    }
+    options.max_age_hours = 1;
+    Open open = open_spool(options);
+    REQUIRE(open.spool->append(messages(10, 10), {}));
+    std::vector<uint64_t> times;
+    for (int i = 0; i < 2; i++) {
+        auto batch = open.reader->next();
+        REQUIRE((batch && *batch));
+        times.push_back((*batch)->created_unix_nanos);
+    }
+    CHECK(times.front() == created);
+    CHECK(times.back() >= created);
+    CHECK(open.spool->stats().expired == 0);
+}
+
 TEST_CASE("with sync: full a mark is told as committed once it is durable") {
     TemporaryFolder folder;
     Options options = options_in(folder.path());

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "agent/base/fd.h"
+
+namespace tcptrail::spool {
+
+// SQLite's first page tells where the tables are: without it the file cannot be opened. All spools have the
+// same, so a file whose first page is damaged is lent that of another one while it is read.
+class FirstPage {
+public:
+    // Puts the first page of the spool at `donor`, which is at rest, in the place of that of `path`. Nothing:
+    // one of them is no file of that kind, or cannot be written.
+    static std::optional<FirstPage> lend(const std::string& path, const std::string& donor);
+    // Puts back what was there, unless SQLite has written another page meanwhile.
+    ~FirstPage();
+    FirstPage(FirstPage&& other) noexcept = default;
+    FirstPage& operator=(FirstPage&&) = delete;
+
+private:
+    FirstPage(Fd file, std::string before, std::string lent)
+        : file_(std::move(file)), before_(std::move(before)), lent_(std::move(lent)) {}
+
+    Fd file_;
+    std::string before_;
+    std::string lent_;
+};
+
+}  // namespace tcptrail::spool

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/spool/replacement.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <utility>
+
+#include "agent/spool/first_page.h"
+#include "agent/spool/salvage.h"
+#include "agent/spool/schema.h"
+
+namespace tcptrail::spool {
+namespace {
+
+constexpr const char* copy_suffix = ".new";
+// For heads, pages that are not full, and the log.
+constexpr uint64_t least_room_bytes = 1u << 20;
+constexpr uint64_t overhead_fraction = 16;
+
+void remove_database(const std::string& path) {
+    for (const char* suffix : {"", "-wal", "-shm"})
+        (void)unlink((path + suffix).c_str());
+}
+
+// Its tables can be read, and none is a spool's: another program's database.
+bool is_foreign(Database& database) {
+    const auto tables = database.value("SELECT count(*) FROM sqlite_schema");
+    const auto ours =
+        database.value("SELECT count(*) FROM sqlite_schema WHERE name IN ('batch', 'total', 'set_aside')");
+    return tables && ours && *tables > 0 && *ours == 0;
+}
+
+// A first page that does not read, or says that this is no spool, may be all that is wrong with it.
+SqlResult<> copy_with_page_of(const std::string& path, const std::string& copy,
+                              const std::optional<Accounts>& known) {
+    const auto lent = FirstPage::lend(path, copy);
+    Database old;
+    if (lent)
+        if (auto opened = Database::open(path); opened && has_spool_tables(*opened)) old = std::move(*opened);
+    auto store = open_store(copy);
+    if (!store) return std::unexpected(store.error());
+    return salvage(old, *store, known);
+}
+
+}  // namespace
+
+bool finish_replacement(const std::string& path) {
+    const std::string copy = path + copy_suffix;
+    if (!exists(copy)) return false;
+    if (exists(path)) {
+        remove_database(copy);
+        return false;
+    }
+    // It was being closed: what its log has is copied into it now, or there is no use for it.
+    if (exists(copy + "-wal"))
+        if (auto opened = open_store(copy); !opened) return false;
+    if (exists(copy + "-wal")) return false;
+    // With the log of the old file the copy would become what that was.
+    return set_aside(path) && std::rename(copy.c_str(), path.c_str()) == 0;
+}
+
+SqlResult<std::string> copy_whole(Database& old, bool named, const std::string& path,
+                                  const std::optional<Accounts>& known) {
+    const std::string copy = path + copy_suffix;
+    remove_database(copy);
+    SqlResult<> done;
+    if (auto store = open_store(copy); !store) {
+        done = std::unexpected(store.error());
+    } else if (!named || (old && (has_spool_tables(old) || is_foreign(old)))) {
+        done = salvage(old, *store, known);
+    } else {
+        old = {};
+        *store = {};
+        done = copy_with_page_of(path, copy, known);
+    }
+    // With the last connection all of the log is copied into the file, and the log removed.
+    if (done && exists(copy + "-wal"))
+        done = std::unexpected(SqlError{SQLITE_IOERR, "the log of " + copy + " cannot be copied into it"});
+    if (done) return copy;
+    remove_database(copy);
+    return std::unexpected(done.error());
+}
+
+Result<> has_room(const std::string& path, uint64_t bytes) {
+    const uint64_t needed = bytes + bytes / overhead_fraction + least_room_bytes;
+    struct statvfs disk{};
+    const std::string directory = std::filesystem::path(path).parent_path();
+    if (statvfs(directory.c_str(), &disk) != 0 || disk.f_bavail * disk.f_frsize >= needed) return {};
+    return fail(
+        fmt::format("its file is damaged, and a copy of what is whole needs {} MiB of the disk, which has {} "
+                    "MiB: free as much, or set another spool.directory",
+                    (needed >> 20) + 1, (disk.f_bavail * disk.f_frsize) >> 20),
+        ExitCode::unavailable);
+}
+
+}  // namespace tcptrail::spool
