@@ -203,6 +203,12 @@ Result<> Agent::open_spool() {
                 "spool stat",
                 stats.lost_before, config_.spool.directory),
             {{"reason", "damaged"}, {"count", stats.lost_before}});
+    if (stats.frames_repaired)
+        log_error(
+            events::spool_log_repaired,
+            fmt::format("the log of the spool in {} was damaged in {} places, and mended: check the disk",
+                        config_.spool.directory, stats.frames_repaired),
+            {{"directory", config_.spool.directory}, {"count", stats.frames_repaired}});
     tell_replaced(stats);
     if (stats.found)
         log_info(events::spool_found,

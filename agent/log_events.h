@@ -40,6 +40,7 @@ inline constexpr Event token_renewed{"serve", "token_renewed"};
 
 inline constexpr Event spool_found{"spool", "spool_found"};
 inline constexpr Event spool_replaced{"spool", "spool_replaced"};
+inline constexpr Event spool_log_repaired{"spool", "spool_log_repaired"};
 inline constexpr Event spool_failed{"spool", "spool_failed"};
 inline constexpr Event spool_in_memory{"spool", "spool_in_memory"};
 inline constexpr Event spool_on_disk{"spool", "spool_on_disk"};

@@ -24,6 +24,7 @@ constexpr uint64_t this_version = 1;
 struct Stored {
     uint64_t version = this_version;
     uint64_t inode = 0;
+    uint64_t boot = 0;
     Totals totals;
     std::array<uint64_t, 2> released_through{};  // live, backlog
     uint64_t mark_bytes = 0;
@@ -42,6 +43,13 @@ std::string name_of(const std::string& path) {
 
 }  // namespace
 
+uint64_t this_boot() {
+    const Fd file(open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+    char id[64];
+    const ssize_t length = file.valid() ? read(file.get(), id, sizeof id) : 0;
+    return length > 0 ? checksum(0, {id, static_cast<size_t>(length)}) : 0;
+}
+
 std::optional<Accounts> read_accounts(const std::string& path) {
     // What lies there may be a pipe.
     const Fd file(open(name_of(path).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
@@ -52,6 +60,7 @@ std::optional<Accounts> read_accounts(const std::string& path) {
     accounts.released_through[Lane::live] = stored.released_through[0];
     accounts.released_through[Lane::backlog] = stored.released_through[1];
     accounts.mark.assign(stored.mark.data(), std::min<size_t>(stored.mark_bytes, stored.mark.size()));
+    accounts.boot = stored.boot;
     return accounts;
 }
 
@@ -59,6 +68,7 @@ Result<> write_accounts(const std::string& path, const Accounts& accounts) {
     const std::string name = name_of(path);
     Stored stored{
         .inode = accounts.inode,
+        .boot = accounts.boot,
         .totals = accounts.totals,
         .released_through = {accounts.released_through[Lane::live], accounts.released_through[Lane::backlog]},
         .mark_bytes = std::min(accounts.mark.size(), max_mark_bytes)};

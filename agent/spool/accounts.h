@@ -19,9 +19,13 @@ struct Accounts {
     Totals totals;
     PerLane<uint64_t> released_through;  // batches up to here are delivered, and removed
     std::string mark;                    // see Spool::append
+    uint64_t boot = 0;                   // this_boot() of who wrote it
 
     bool operator==(const Accounts&) const = default;
 };
+
+// Tells one boot of the machine from another; 0: unknown.
+uint64_t this_boot();
 
 // Nothing: there are none, or they are damaged.
 std::optional<Accounts> read_accounts(const std::string& path);

@@ -31,6 +31,10 @@ bool write_page(int file, const std::string& page) {
 
 }  // namespace
 
+void forget_page_count(std::span<char> first_page) {
+    first_page[version_valid_for] = static_cast<char>(first_page[change_counter] ^ 1);
+}
+
 std::optional<FirstPage> FirstPage::lend(const std::string& path, const std::string& donor) {
     constexpr int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     Fd file(open(path.c_str(), O_RDWR | flags));
@@ -39,7 +43,7 @@ std::optional<FirstPage> FirstPage::lend(const std::string& path, const std::str
     std::string before = read_page(file.get());
     std::string lent = read_page(good.get());
     if (before.empty() || lent.empty()) return std::nullopt;
-    lent[version_valid_for] = static_cast<char>(lent[change_counter] ^ 1);
+    forget_page_count(lent);
     if (!write_page(file.get(), lent)) {
         (void)write_page(file.get(), before);
         return std::nullopt;

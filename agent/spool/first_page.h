@@ -2,12 +2,17 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
 #include "agent/base/fd.h"
 
 namespace tcptrail::spool {
+
+// So that SQLite takes the number of pages from the size of the file, or from its log, rather than from this
+// page.
+void forget_page_count(std::span<char> first_page);
 
 // SQLite's first page tells where the tables are: without it the file cannot be opened. All spools have the
 // same, so a file whose first page is damaged is lent that of another one while it is read.

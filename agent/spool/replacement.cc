@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -33,6 +34,14 @@ bool is_foreign(Database& database) {
     const auto ours =
         database.value("SELECT count(*) FROM sqlite_schema WHERE name IN ('batch', 'total', 'set_aside')");
     return tables && ours && *tables > 0 && *ours == 0;
+}
+
+// The first page says what it should, and no less than all of the file is the database's.
+bool has_sound_page(Database& database, const std::string& path) {
+    struct stat status{};
+    const auto pages = database.value("PRAGMA page_count");
+    return has_spool_tables(database) && pages && stat(path.c_str(), &status) == 0 &&
+           *pages >= static_cast<uint64_t>(status.st_size) / page_bytes;
 }
 
 // A first page that does not read, or says that this is no spool, may be all that is wrong with it.
@@ -71,7 +80,7 @@ SqlResult<std::string> copy_whole(Database& old, bool named, const std::string& 
     SqlResult<> done;
     if (auto store = open_store(copy); !store) {
         done = std::unexpected(store.error());
-    } else if (!named || (old && (has_spool_tables(old) || is_foreign(old)))) {
+    } else if (!named || (old && (has_sound_page(old, path) || is_foreign(old)))) {
         done = salvage(old, *store, known);
     } else {
         old = {};

@@ -15,6 +15,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/spool/lock.h"
+#include "agent/spool/log_repair.h"
 #include "agent/spool/replacement.h"
 #include "agent/spool/schema.h"
 
@@ -123,18 +124,22 @@ Result<> Spool::attach() {
     if (!database_ && finish_replacement(shared_->path)) shared_->corrupt = shared_->vanished = false;
     const auto known = this->known(shared_->reading);
     const bool is_known = known && known->inode == inode_of(shared_->path);
+    // What a power cut has torn is no damage.
+    if (first && is_known && known->boot == boot_ && boot_ != 0) frames_repaired_ = repair_log(shared_->path);
     const bool broken = shared_->corrupt || shared_->vanished;
     auto totals = broken ? SqlResult<Totals>() : open_file();
+    const bool has_gone_back = first && is_known && totals && known->totals.in > totals->in;
+    // After a repair accounts and batches may be of different commits.
+    if (first && totals && frames_repaired_ > 0)
+        totals = count_rows(has_gone_back ? known->totals : *totals, totals->last_id);
     if (broken || (!totals && totals.error().corrupt()))
         if (auto done = replace_file(totals, known); !done) return done;
     if (totals && !first)
         if (auto done = recount(*totals, shared_->reading); !done) totals = std::unexpected(done.error());
     if (!totals) return unavailable(totals.error().within("cannot open the spool " + shared_->path));
-    if (first && is_known && known->totals.in > totals->in) {
-        *totals = catch_up(*totals, known->totals);
-        if (!mark_waits_) mark_ = committed_mark_ = known->mark;
-        mark_waits_ = true;
-    }
+    if (first && is_known && known->totals.in > totals->in) *totals = catch_up(*totals, known->totals);
+    if (has_gone_back && !mark_waits_) mark_ = committed_mark_ = known->mark;
+    if (has_gone_back || frames_repaired_ > 0) mark_waits_ = true;
     if (first) found_ = totals->events;
     if (first && known) lost_before_ = totals->damaged - std::min(totals->damaged, known->totals.damaged);
     // What a new file has of it may be less than what was committed to the old one.
@@ -147,7 +152,8 @@ Result<> Spool::attach() {
     shared_->merged.clear();
     heads_lost_ = false;
     shared_->inode = inode_of(shared_->path);
-    shared_->accounts = {shared_->inode, ledger_.totals, ledger_.reading.released_through, committed_mark_};
+    shared_->accounts = {shared_->inode, ledger_.totals, ledger_.reading.released_through, committed_mark_,
+                         boot_};
     database_.count_log_pages(shared_->log_pages);
     shared_->generation++;
     return {};
@@ -164,7 +170,7 @@ std::optional<Accounts> Spool::known(const Reading& reading) const {
         if (known && known->inode != inode) known->released_through = {};
         return known;
     }
-    Accounts known{shared_->inode, ledger_.totals, reading.released_through, committed_mark_};
+    Accounts known{shared_->inode, ledger_.totals, reading.released_through, committed_mark_, boot_};
     known.totals.bytes -=
         std::min(known.totals.bytes, reading.released_bytes - ledger_.reading.released_bytes);
     return known;
@@ -201,6 +207,15 @@ Result<> Spool::replace_file(SqlResult<Totals>& totals, const std::optional<Acco
     shared_->vanished = false;
     totals = open_file();
     return {};
+}
+
+// `totals`, when the file has just the rows that it has. Fewer than there were may be there all the same, and
+// not be found this way: the file is no good then.
+SqlResult<Totals> Spool::count_rows(const Totals& totals, uint64_t last_id) const {
+    Query sum(statements_.sum, first_id(Lane::backlog), last_possible_id(Lane::live));
+    if (auto row = sum.step(); !row) return std::unexpected(row.error());
+    if (sum.integer(0) < totals.events) return std::unexpected(SqlError::malformed("batches are missing"));
+    return totals.with(sum.integer(0), sum.integer(1), last_id);
 }
 
 // What the file answers for once it has been replaced: the rows that are nobody else's, and all that the
@@ -415,7 +430,7 @@ void Spool::settle(const Ledger& ledger) {
     {
         MutexLock lock(shared_->mutex);
         shared_->accounts = {shared_->inode, ledger.totals, ledger.reading.released_through,
-                             ledger.mark_written ? mark_ : shared_->accounts.mark};
+                             ledger.mark_written ? mark_ : shared_->accounts.mark, boot_};
     }
     file_is_ahead_ = mark_waits_ && !ledger.mark_written && (file_is_ahead_ || has_live || has_backlog);
     if (ledger.mark_written) {
@@ -482,6 +497,7 @@ SpoolStats Spool::stats() const {
         .memory_bytes = counters_.memory_bytes.get(),
         .files_set_aside = counters_.files_set_aside.get(),
         .lost_before = lost_before_,
+        .frames_repaired = frames_repaired_,
         .problem = problem_.empty() && shared_->scarce ? scarce_text : problem_,
         .in_memory = !problem_.empty(),
     };

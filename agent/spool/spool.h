@@ -47,6 +47,7 @@ struct SpoolStats {
     uint64_t memory_bytes = 0;     // the part of held_bytes that waits in memory for the disk
     uint64_t files_set_aside = 0;  // since open: databases that were no good and were renamed
     uint64_t lost_before = 0;      // the part of `damaged` that open() found missing
+    uint64_t frames_repaired = 0;  // of the file's log, by open(): see log_repair.h
     std::string problem;           // why the disk does not take events now, or no more; empty: it does
     bool in_memory = false;        // it takes none: they wait in memory
 };
@@ -152,6 +153,7 @@ private:
     void note_outcome(const Result<>& done);
     void hand_to_reader();
     SqlResult<Totals> open_file();
+    SqlResult<Totals> count_rows(const Totals& totals, uint64_t last_id) const;
     SqlResult<> recount(Totals& totals, const Reading& reading);
     void look_at_lanes();
     bool has_backlog() const;
@@ -194,6 +196,7 @@ private:
     Compressor compressor_{fast_level};
     Stall stall_;
     SteadyTime time_;
+    const uint64_t boot_ = this_boot();
     std::string mark_;  // the newest
     std::string committed_mark_;
     bool mark_waits_ = false;                                     // mark_ is to be written
@@ -209,6 +212,7 @@ private:
     uint64_t dropped_ = 0;  // from memory, not in the ledger yet
     uint64_t files_set_aside_ = 0;
     uint64_t lost_before_ = 0;
+    uint64_t frames_repaired_ = 0;
     uint64_t failed_copy_ns_ = 0;  // how long the last attempt to replace the file took in vain
     struct {
         Counter found, in, released, too_large, evicted, expired, damaged, memory_full, held, held_bytes,
