@@ -120,11 +120,14 @@ std::vector<char> unpack(std::string_view packed) {
     PartsReader parts(packed);
     const uint64_t count = parts.meta().number();
     const uint64_t shape_count = parts.meta().number();
-    if (count > max_plain / 8 || shape_count > max_shapes) throw Broken();
+    if (shape_count > max_shapes) throw Broken();
     Paths paths;
     std::vector<Shape> shapes;
-    for (uint64_t i = 0; i < shape_count; i++)
-        shapes.push_back(make_shape(std::string(parts.meta().text()), paths));
+    for (uint64_t i = 0; i < shape_count; i++) {
+        const std::string_view tokens = parts.meta().text();
+        parts.expect(tokens.size(), 1);
+        shapes.push_back(make_shape(std::string(tokens), paths));
+    }
     const std::string topics = parts.part(count);
     const auto shape_ids = get_planes(parts, count);
     std::vector<size_t> counts(shape_count + 1);
@@ -161,12 +164,16 @@ std::vector<char> unpack(std::string_view packed) {
     std::vector<Value> values;
     std::vector<uint64_t> before;
     std::string message;
+    const auto check = [&out](size_t more) {
+        if (out.size() + more > max_plain) throw Broken();
+    };
     for (uint64_t i = 0; i < count; i++) {
-        if (out.size() > max_plain) throw Broken();
+        check(0);
         const uint64_t id = shape_ids[i];
         const size_t row = next[id]++;
         out.push_back(topics[i]);
         if (id == 0) {
+            check(keys.at(row).size() + others.at(row).size());
             put_text(out, keys.at(row));
             put_text(out, others.at(row));
             continue;
@@ -174,10 +181,12 @@ std::vector<char> unpack(std::string_view packed) {
         const Shape& shape = shapes[id - 1];
         values.assign(shape.leaves.size(), {});
         before.assign(shape.leaves.size(), 0);
+        size_t texts = 0;
         for (size_t leaf = 0; leaf < values.size(); leaf++) {
             const Column& column = columns[id - 1][leaf];
             if (shape.leaves[leaf].wire != varint) {
                 values[leaf].text = column.texts.at(row);
+                texts += values[leaf].text.size();
                 continue;
             }
             uint64_t& latest = last[shape.leaves[leaf].path];
@@ -185,6 +194,7 @@ std::vector<char> unpack(std::string_view packed) {
             latest = values[leaf].number =
                 column.predictor.of(values, before, leaf) + unzigzag(column.differences[row]);
         }
+        check(texts);
         message.clear();
         Reader tokens(shape.tokens);
         const Value* value = values.data();
@@ -192,6 +202,7 @@ std::vector<char> unpack(std::string_view packed) {
         put_text(out, usual_key(shape, values));
         put_text(out, message);
     }
+    check(0);
     return {out.begin(), out.end()};
 }
 

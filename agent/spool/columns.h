@@ -34,7 +34,8 @@ private:
     std::unique_ptr<columns::Choices> choices_;
 };
 
-// Takes any bytes.
+// Takes any bytes. Whatever they say that they hold, it takes no more than some 100 MiB to find out, and
+// gives no more than 8 MiB.
 Result<std::vector<char>> unpack_columns(std::span<const char> packed);
 
 }  // namespace tcptrail::spool

@@ -21,7 +21,8 @@ void put_planes(Parts& parts, const std::vector<uint64_t>& numbers) {
 
 std::vector<uint64_t> get_planes(PartsReader& parts, size_t count) {
     const uint8_t width = parts.meta().byte();
-    if (width > 8 || count > max_plain / 8) throw Broken();
+    if (width > 8) throw Broken();
+    parts.expect(count, sizeof(uint64_t));
     std::vector<uint64_t> numbers(count);
     for (int place = 0; place < width; place++) {
         const std::string plane = parts.part(count);

@@ -75,15 +75,21 @@ public:
         meta_ = Reader(meta_text_);
     }
     Reader& meta() { return meta_; }
+    // Before as many are made: what is packed says how many there are, which takes a byte.
+    void expect(uint64_t count, size_t bytes_each) {
+        if (count > room_ / bytes_each) throw Broken();
+        room_ -= count * bytes_each;
+    }
     std::string part(uint64_t size) {
         const uint64_t frame = meta_.number();
-        if (frame == 0) return std::string(meta_.take(size));
-        return decompress(frames_.take(frame), size);
+        if (frame != 0) return decompress(frames_.take(frame), size);
+        expect(size, 1);
+        return std::string(meta_.take(size));
     }
 
 private:
     std::string decompress(std::string_view frame, uint64_t size) {
-        if (size > max_plain) throw Broken();
+        expect(size, 1);
         std::string out(size, '\0');
         const size_t done =
             ZSTD_decompressDCtx(context_.get(), out.data(), out.size(), frame.data(), frame.size());
@@ -94,6 +100,7 @@ private:
         void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
     };
     std::unique_ptr<ZSTD_DCtx, Free> context_;
+    size_t room_ = max_parts;
     std::string meta_text_;
     Reader meta_{""};
     Reader frames_;
@@ -113,8 +120,11 @@ public:
         if (listed > count) throw Broken();
         if (listed > 1) indexes_ = get_planes(parts, count);
         constant_ = listed == 1;
+        const auto lengths = get_planes(parts, listed > 0 ? listed : count);
+        parts.expect(lengths.size(), sizeof places_[0]);
+        places_.reserve(lengths.size());
         uint64_t size = 0;
-        for (const uint64_t length : get_planes(parts, listed > 0 ? listed : count)) {
+        for (const uint64_t length : lengths) {
             places_.emplace_back(size, length);
             if (length > max_plain) throw Broken();
             size += length;

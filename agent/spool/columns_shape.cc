@@ -14,6 +14,7 @@ namespace tcptrail::spool::columns {
 namespace {
 
 constexpr size_t max_leaves = 250;  // of a shape: one byte names one
+constexpr size_t max_tags = 4 * max_leaves;
 
 // The parts of a connection's id, as encode::connection_id() makes it.
 constexpr size_t id_digits[] = {12, 10, 10};
@@ -48,7 +49,8 @@ Shape make_shape(std::string tokens, Paths& paths) {
     Reader reader(shape.tokens);
     std::vector<std::string> parents{""};
     std::vector<std::map<uint64_t, uint64_t>> seen(1);
-    while (!reader.at_end()) {
+    for (size_t tags = 0; !reader.at_end(); tags++) {
+        if (tags == max_tags) throw Broken();
         const uint64_t tag = reader.number();
         const Wire wire = static_cast<Wire>(tag & 7);
         if (wire == nested_end) {

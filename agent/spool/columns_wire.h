@@ -8,9 +8,14 @@
 #include <string>
 #include <string_view>
 
+#include "agent/spool/batch.h"
+
 namespace tcptrail::spool::columns {
 
-inline constexpr size_t max_plain = 64u << 20;
+// Of a payload, when unpacked: a batch is cut at 1 MiB, but one of its messages may be larger.
+inline constexpr size_t max_plain = 8 * max_batch_bytes;
+// Of all its numbers and texts meanwhile. A batch of the shortest fields alone comes to some 12 MiB.
+inline constexpr size_t max_parts = 64u << 20;
 
 // The packed form is damaged. Stays inside columns*.cc.
 struct Broken {};

@@ -43,7 +43,8 @@ class Decompressor {
 public:
     Decompressor() : context_(ZSTD_createDCtx()) {}
 
-    // The plain payload. Takes any bytes; needs memory for what they say that they hold, up to 64 MiB.
+    // The plain payload. Takes any bytes; needs memory for what they say that they hold, up to some
+    // 100 MiB.
     Result<std::vector<char>> unpack(std::span<const char> stored);
 
 private:

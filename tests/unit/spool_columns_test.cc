@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/spool/columns.h"
 
+#include <sys/resource.h>
+
 #include <functional>
 #include <random>
 
 #include "agent/encode/event.h"
+#include "agent/spool/columns_parts.h"
 #include "agent/spool/compression.h"
 #include "tests/unit/spool_files.h"
 
@@ -72,6 +75,25 @@ std::vector<Message> events(int count) {
 
 std::string pack_columns(const std::string& plain) {
     return ColumnPacker().pack(plain);
+}
+
+// Of events of one shape, which has no value yet.
+columns::Parts claimed(size_t count, const std::string& tokens) {
+    columns::Parts parts;
+    columns::put_number(parts.meta, count);
+    columns::put_number(parts.meta, 1);
+    columns::put_text(parts.meta, tokens);
+    parts.add(std::string(count, '\0'));
+    columns::put_planes(parts, std::vector<uint64_t>(count, 1));
+    columns::put_texts(parts, {});
+    columns::put_texts(parts, {});
+    return parts;
+}
+
+long most_resident_mib() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss >> 10;
 }
 
 std::string unpacked(const std::string& packed) {
@@ -195,4 +217,50 @@ TEST_CASE("columns that are damaged are found out, or give something; they do no
             noise[random() % noise.size()] = static_cast<char>(random());
         (void)unpack_columns(noise);
     }
+}
+
+TEST_CASE("columns that claim more than a batch can have are refused before they take it") {
+    const long before = most_resident_mib();
+    const auto is_refused = [](columns::Parts& parts) {
+        const std::string packed = parts.take();
+        CHECK(packed.size() < 100'000);
+        const auto plain = unpack_columns(packed);
+        return !plain && !plain.error().message.empty();
+    };
+    const std::string numbers(250, '\x08'), texts(250, '\x0a');
+    SECTION("numbers, each column of them in a byte") {
+        auto parts = claimed(GENERATE(100'000, 1'000'000, 8'000'000), numbers);
+        parts.meta.append(size_t{4} * 250, '\0');
+        CHECK(is_refused(parts));
+    }
+    SECTION("the same long text in each event") {
+        const std::string text(100'000, 'x');
+        auto parts = claimed(1000, "\x0a");
+        columns::put_texts(parts, std::vector<std::string_view>(1000, text));
+        CHECK(is_refused(parts));
+    }
+    SECTION("long texts in one event") {
+        const std::string text(1'000'000, 'x');
+        auto parts = claimed(1, texts);
+        for (int leaf = 0; leaf < 250; leaf++)
+            columns::put_texts(parts, {text});
+        CHECK(is_refused(parts));
+    }
+    SECTION("messages of nothing but empty ones") {
+        std::string tokens;
+        for (int i = 0; i < 10'000; i++)
+            tokens += "\x0b\x0c";
+        auto parts = claimed(10'000, tokens);
+        CHECK(is_refused(parts));
+    }
+    CHECK(most_resident_mib() < before + 200);
+}
+
+TEST_CASE("a message that is larger than a batch is stored, if not in columns") {
+    auto list = events(20);
+    list.push_back({Topic::agents, "host", std::string(GENERATE(3u << 20, 10u << 20), 'r')});
+    const std::string plain = plain_of(list);
+    const auto back = Decompressor().unpack(Compressor(dense_level).pack_densely(plain));
+    REQUIRE(back);
+    CHECK(std::string(back->begin(), back->end()) == plain);
 }
