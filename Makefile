@@ -279,7 +279,7 @@ test-deb-trixie: tests ## the second: built and installed there
 fuzz_targets := $(patsubst tests/fuzz/%.cc,%,$(filter-out %/fuzzer.cc %_test.cc,$(wildcard tests/fuzz/*.cc)))
 # What parses, and what that needs: neither BPF nor the commands.
 fuzz_sources := $(wildcard agent/config*.cc $(addprefix agent/,$(addsuffix /*.cc,base cluster connections context encode spool)))
-fuzz_objects := $(patsubst %.cc,$(BUILD)/%.o,$(fuzz_sources) agent/capture/decode.cc agent/capture/lean.cc agent/serve/http_request.cc agent/serve/listen_address.cc agent/transmit/client.cc agent/transmit/framing.cc agent/transmit/setup.cc \
+fuzz_objects := $(patsubst %.cc,$(BUILD)/%.o,$(fuzz_sources) agent/checkpoint.cc agent/capture/decode.cc agent/capture/lean.cc agent/capture/layout.cc agent/serve/http_request.cc agent/serve/listen_address.cc agent/transmit/client.cc agent/transmit/framing.cc agent/transmit/setup.cc \
 	agent/commands/filter.cc) $(pb_objects)
 
 fuzz: ## fuzz the parsers: make fuzz SECS=60 [TARGET=config]

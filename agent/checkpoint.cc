@@ -11,6 +11,8 @@ namespace {
 
 constexpr size_t first_version_bytes = 128;
 constexpr size_t first_version_with_kept = offsetof(Checkpoint, marked) + sizeof(Checkpoint::marked);
+// No run comes near it, and sums of a few do not wrap.
+constexpr uint64_t most_messages = uint64_t{1} << 60;
 
 }  // namespace
 
@@ -24,6 +26,8 @@ std::optional<Checkpoint> Checkpoint::parse(std::span<const std::byte> bytes) {
     checkpoint.bytes = sizeof checkpoint;
     // An earlier version says nothing of it: what the spool's mark has not is taken as lost, and only that.
     if (written < first_version_with_kept) checkpoint.kept = checkpoint.marked = checkpoint.messages();
+    for (const uint64_t count : {checkpoint.sequence, checkpoint.reports, checkpoint.lost_with_memory})
+        if (count > most_messages) return std::nullopt;
     if (checkpoint.run_id.front() == '\0' || checkpoint.run_id.back() != '\0') return std::nullopt;
     return checkpoint;
 }

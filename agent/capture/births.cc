@@ -24,6 +24,13 @@ template <class Key, class Value>
 Result<> for_each(int map, const Translation& translation,
                   const std::function<void(Key, const Value&)>& visit) {
     if (translation.to_bytes() != sizeof(Value)) return fail("a layout that is not ours");
+    // What is told of a map may not fit it; the kernel writes what the map has.
+    bpf_map_info info{};
+    uint32_t length = sizeof info;
+    if (bpf_obj_get_info_by_fd(map, &info, &length) != 0)
+        return fail_errno("the map of the agent before", errno);
+    if (info.key_size != sizeof(Key) || info.value_size != translation.from_bytes())
+        return fail("the map of the agent before is of another layout than is told of it");
     std::vector<Key> keys(entries_at_once);
     std::vector<std::byte> values(entries_at_once * translation.from_bytes());
     uint32_t place = 0;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include <cstring>
+#include <limits>
 
 #include "agent/cluster/json.h"
 
@@ -12,6 +13,7 @@ namespace tcptrail::cluster {
 namespace {
 
 constexpr uint64_t nanos_per_second = 1'000'000'000;
+constexpr time_t last_second = std::numeric_limits<uint64_t>::max() / nanos_per_second;  // in 2554
 
 void add_address(std::vector<Address>& addresses, const Json& text) {
     if (!text.is_string()) return;
@@ -24,7 +26,7 @@ uint64_t parse_time(const std::string& text) {
     const char* end = strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &broken);
     if (!end || *end) return 0;
     const time_t seconds = timegm(&broken);
-    return seconds < 0 ? 0 : static_cast<uint64_t>(seconds) * nanos_per_second;
+    return seconds < 0 || seconds > last_second ? 0 : static_cast<uint64_t>(seconds) * nanos_per_second;
 }
 
 // "containerd://<id>", "cri-o://<id>", …

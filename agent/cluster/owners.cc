@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/cluster/owners.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/cluster/json.h"
@@ -13,6 +14,21 @@ constexpr size_t most_owners = 65536;
 
 bool is_in_group(const std::string& api_version, std::string_view group) {
     return std::string_view(api_version).substr(0, api_version.find('/')) == group;
+}
+
+// The API server takes any text as a reference to an owner, from whoever may make a pod; it is to lead to an
+// object of this kind, and nowhere else in the API. Source: Kubernetes, IsDNS1123Subdomain().
+bool is_name(std::string_view text) {
+    const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+    return !text.empty() && text.size() <= 253 && is_plain(text.front()) && is_plain(text.back()) &&
+           std::ranges::all_of(text, [&](char c) { return is_plain(c) || c == '-' || c == '.'; });
+}
+
+bool may_be_asked_for(const Pod& pod) {
+    const std::string_view version = pod.owner->api_version;
+    const size_t slash = version.find('/');
+    return slash != version.npos && is_name(version.substr(slash + 1)) && is_name(pod.name_space) &&
+           is_name(pod.owner->name);
 }
 
 // The resource of a kind that may itself have an owner; empty: there is none above, or we do not know it.
@@ -44,7 +60,7 @@ void Owners::resolve(Pod& pod, bool may_ask) {
     std::optional<Workload> workload = deployment_of(pod);
     if (const auto found = known_.find(owner.uid); !workload && found != known_.end())
         workload = found->second;
-    if (!workload && (resource.empty() || owner.uid.empty() || !may_ask))
+    if (!workload && (resource.empty() || owner.uid.empty() || !may_ask || !may_be_asked_for(pod)))
         workload = Workload{owner.kind, owner.name};
     if (workload) {
         pod.workload = std::move(*workload);

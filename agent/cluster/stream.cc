@@ -18,14 +18,11 @@ bool ListReader::step(char c, const ObjectTaker& take_item) {
     const bool was_in_item = in_items_ && depth_ > in_array;
     const bool is_structure = !in_string_;
     if (in_string_) {
-        if (escaped_)
-            escaped_ = false;
-        else if (c == '\\')
-            escaped_ = true;
-        else if (c == '"')
+        if (!escaped_ && c == '"')
             in_string_ = false;
         else if (depth_ == in_list && key_.size() <= 64)
-            key_ += c;
+            key_ += c;  // as it is written: "items" never has an escape
+        escaped_ = !escaped_ && c == '\\';
     } else if (c == '"') {
         in_string_ = true;
         if (depth_ == in_list) key_.clear();

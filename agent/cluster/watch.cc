@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/base/utf8.h"
 #include "agent/cluster/json.h"
 
 namespace tcptrail::cluster {
@@ -23,18 +24,33 @@ constexpr uint64_t first_wait_ns = 800'000'000, longest_wait_ns = 15 * nanos_per
 constexpr uint64_t longest_relist_wait_ns = 2 * nanos_per_second;
 // Rights and tokens are mended by people, or by the kubelet within a minute or two.
 constexpr uint64_t denied_wait_secs = 15;
-constexpr size_t longest_refusal = 4096;
+constexpr size_t longest_refusal = 4096, longest_problem = 500;
 constexpr long http_ok = 200, http_unauthorized = 401, http_forbidden = 403, http_gone = 410,
                http_timeout = 504;
 constexpr int page_size = 500;
 
-// The message of a Status, or the text as it is, on one line.
+// On one line, and not for ever: without what is no UTF-8, and control characters, the ones of U+0080 to
+// U+009F too.
+std::string shortened(std::string_view text) {
+    std::string line;
+    while (!text.empty()) {
+        const size_t length = utf8_sequence(text);
+        const auto byte = static_cast<unsigned char>(text[0]);
+        const bool controls = byte < ' ' || byte == 0x7f ||
+                              (length == 2 && byte == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0);
+        if (line.size() + length > longest_problem) break;
+        if (!controls) line += text.substr(0, length);
+        text.remove_prefix(std::max<size_t>(length, 1));
+    }
+    return line;
+}
+
+// The message of a Status, or the first line of the text.
 std::string message_in(const std::string& body) {
     if (const auto status = parse_json(body))
-        if (std::string message = string_in(*status, "message"); !message.empty()) return message;
-    std::string line = body.substr(0, body.find('\n'));
-    std::erase_if(line, [](char c) { return static_cast<unsigned char>(c) < ' '; });
-    return line.substr(0, 200);
+        if (const std::string message = string_in(*status, "message"); !message.empty())
+            return shortened(message);
+    return shortened(std::string_view(body).substr(0, body.find('\n')));
 }
 
 std::string url_escaped(std::string_view text) {
@@ -128,7 +144,7 @@ bool Watch::on_event(std::string_view line) {
     if (type == "ERROR") {
         const Json& code = member_of(object, "code");
         if (code.is_number_integer() && code.get<int>() == http_gone) list_anew(expired_in_row_ > 0);
-        broken_ = "its watch ended: " + string_in(object, "message");
+        broken_ = "its watch ended: " + shortened(string_in(object, "message"));
         return false;
     }
     got_event_ = true;

@@ -65,6 +65,15 @@ TEST_CASE("checkpoint: of a later version what is known is read, and of what is 
     CHECK(!Checkpoint::parse(endless.as_bytes()));
 }
 
+TEST_CASE("checkpoint: counts that no run comes to are of none") {
+    Checkpoint damaged = some();
+    uint64_t& count = *GENERATE_REF(&damaged.sequence, &damaged.reports, &damaged.lost_with_memory);
+    count = ~uint64_t{0};
+    CHECK(!Checkpoint::parse(damaged.as_bytes()));
+    count = 1u << 20;
+    CHECK(Checkpoint::parse(damaged.as_bytes()));
+}
+
 TEST_CASE("checkpoint: of an earlier version what it did not know is nothing") {
     Checkpoint earlier = some();
     earlier.overflow = 99;

@@ -96,7 +96,7 @@ TEST_CASE("objects: whatever is there, or of another type, does no harm", "[clus
         CHECK_FALSE(parse_node(json(text)));
     }
     const auto parsed = parse_pod(json(R"({"metadata": {"uid": "u", "name": "p", "ownerReferences": {"a": 1},
-        "labels": []}, "spec": [], "status": {"podIPs": [1, {"ip": 2}, {"ip": "x"}], "startTime": "soon",
+        "labels": []}, "spec": [], "status": {"podIPs": [1, {"ip": 2}, {"ip": "x"}], "startTime": "9999-12-31T00:00:00Z",
         "containerStatuses": [1, {"name": "c", "containerID": "no scheme"}]}})"),
                                   "");
     REQUIRE(parsed);
@@ -168,6 +168,20 @@ TEST_CASE("owners: who is asked for, once", "[cluster]") {
         owners.resolve(pod, true);
         CHECK(owners.next());
     }
+}
+
+TEST_CASE("owners: a reference that leads elsewhere in the API is not followed", "[cluster]") {
+    Owners owners;
+    for (const char* name :
+         {"../../../../../api/v1/secrets", "x?watch=1", "x#", "x y", "..", "", "x%2e", "X"}) {
+        INFO(name);
+        CHECK(resolved(owners, owned("batch/v1", "Job", name, "o")) == Workload{"Job", name});
+    }
+    for (const char* version : {"batch", "batch/", "batch/v1/namespaces", "batch/../v1"}) {
+        INFO(version);
+        CHECK(resolved(owners, owned(version, "Job", "j", "o")) == Workload{"Job", "j"});
+    }
+    CHECK_FALSE(owners.next());
 }
 
 TEST_CASE("owners: a ReplicaSet that no Deployment made", "[cluster]") {

@@ -51,8 +51,9 @@ TEST_CASE("stream: items of a list, however it is cut", "[cluster]") {
 }
 
 TEST_CASE("stream: lists without items, and what is no list", "[cluster]") {
-    for (const char* text : {R"({"items":null,"metadata":{}})", R"({"items":[]})", "{}", "", "[]", "[[{}]]",
-                             R"({"other":[{}]})", R"({"items":{"items":[{}]}})"}) {
+    for (const char* text :
+         {R"({"items":null,"metadata":{}})", R"({"items":[]})", "{}", "", "[]", "[[{}]]", R"({"other":[{}]})",
+          R"({"items":{"items":[{}]}})", R"({"items\"":[{}]})", R"({"\u0020items":[{}]})"}) {
         INFO(text);
         const Read read = read_list(text, 3);
         CHECK(read.good);

@@ -243,6 +243,22 @@ TEST_CASE("watch: answers that are none", "[cluster]") {
     CHECK(w.watch.problem() == "what it sent is no event in JSON");
 }
 
+TEST_CASE("watch: what a server says of itself is a line, and no terminal acts upon it", "[cluster]") {
+    const std::string message = R"(\u001b[31mred\n\u009b2J )" + std::string(100'000, 'x');
+    Watched w;
+    w.ask();
+    if (GENERATE(true, false)) {
+        w.answer(200, list_of("10", object("a")));
+        w.ask();
+        w.answer(200, event("ERROR", R"({"kind":"Status","code":500,"message":")" + message + "\"}"));
+        CHECK(w.watch.problem().starts_with("its watch ended: [31mred2J xxx"));
+    } else {
+        w.answer(500, "\x1b[31mred\x80\xc2\x9b" + std::string(100'000, 'x'));
+        CHECK(w.watch.problem().starts_with("HTTP 500: [31mredxxx"));
+    }
+    CHECK(w.watch.problem().size() < 600);
+}
+
 TEST_CASE("watch: one that ends at once is no success", "[cluster]") {
     Watched w;
     w.ask();
