@@ -75,7 +75,7 @@ bool finish_replacement(const std::string& path) {
 
 SqlResult<std::string> copy_whole(Database& old, bool named, const std::string& path,
                                   const std::optional<Accounts>& known) {
-    const std::string copy = path + copy_suffix;
+    std::string copy = path + copy_suffix;
     remove_database(copy);
     SqlResult<> done;
     if (auto store = open_store(copy); !store) {
