@@ -146,10 +146,18 @@ void Programs::LinkDestroy::operator()(bpf_link* link) const {
     bpf_link__destroy(link);
 }
 Programs::~Programs() {
-    // libbpf would disable what a link is attached to, before it lets go of it.
-    if (is_pinned())
-        for (auto& [program, link] : links_)
-            if (link) bpf_link__disconnect(link.get());
+    if (!is_pinned()) return;
+    // libbpf would disable what a link is attached to, before it lets go of it; told not to, it closes
+    // nothing. The pins hold the links now: held here too, their programs would run beside those of the next
+    // agent in this process, until that ends.
+    for (auto& [program, link] : links_) {
+        if (!link) continue;
+        const int fd = bpf_link__fd(link.get());
+        bpf_link__disconnect(link.get());
+        close(fd);
+    }
+    for (const int event : trace_events_)
+        close(event);
 }
 
 Result<std::unique_ptr<Programs>> Programs::load(const Options& options, Purpose purpose,
@@ -372,7 +380,7 @@ int Programs::attach_trace_event(HookStatus& hook, const bpf_program* program, L
         return EPERM;
     }
     const int error = keep(slot, bpf_program__attach_perf_event(program, event->get()));
-    if (!error) (void)event->release();  // the link's now
+    if (!error) trace_events_.push_back(event->release());  // the link's now
     return error;
 }
 

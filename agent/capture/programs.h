@@ -120,7 +120,7 @@ private:
     bool is_told_by_trampoline(const HookStatus& hook) const;
     static bool is_loaded(const bpf_program* program);
     void keep_one_means();
-    static int attach_trace_event(HookStatus& hook, const bpf_program* program, Link& slot);
+    int attach_trace_event(HookStatus& hook, const bpf_program* program, Link& slot);
     int attach_to_kernel(HookStatus& hook, Link& slot);  // errno, or 0
     Result<> restore_link(const char* program, Link& link);
     static int keep(Link& slot, bpf_link* link);  // errno, or 0
@@ -131,6 +131,7 @@ private:
     std::string pin_problem_;
     uint64_t abandon_after_ns_ = 0;
     std::vector<std::pair<const char*, Link>> links_;  // by program
+    std::vector<int> trace_events_;                    // what some of them are attached to: theirs
     std::set<std::string_view> lost_links_;            // that another program took away, and are not back
     Link scan_, sweep_, walk_tasks_;
     std::vector<Link> walk_connections_, walk_listeners_;  // one for each map that is walked over

@@ -46,6 +46,11 @@ bool says(const Process& agent, const std::string& words, size_t times = 1) {
     });
 }
 
+size_t descriptors_of(const Process& agent) {
+    const std::filesystem::directory_iterator all("/proc/" + std::to_string(agent.pid()) + "/fd");
+    return static_cast<size_t>(std::distance(begin(all), end(all)));
+}
+
 // Hears what agents tell that begin while it lives, as systemd does.
 class Manager {
 public:
@@ -106,11 +111,14 @@ TEST_CASE("reload: another configuration under load, nothing lost", "[faults][ro
     {
         Process load(generator(6000, 1000));
         std::this_thread::sleep_for(seconds(1));
+        const size_t open = descriptors_of(agent);
         for (size_t round = 1; round <= 3; ++round) {
             write_file(path, "node: number-" + std::to_string(round) + "\n");
             agent.signal(SIGHUP);
             REQUIRE(says(agent, "tracing the TCP connections", round + 1));
         }
+        // Of the links of agents before none is held: their programs would go on to run, too.
+        CHECK(eventually(seconds(10), [&] { return descriptors_of(agent) <= open + 4; }));
         const int status = load.wait(seconds(60));
         truth = truth_of({status, load.output(), load.errors()});
     }
