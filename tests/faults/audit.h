@@ -20,9 +20,14 @@ struct Outcome {
     std::map<std::string, uint64_t> reasons;
 };
 
+// What is counted as `killed`: all that is missing and nothing else, or that and what Kafka had got from
+// memory already (agent/README.md), as where the disk was full and SIGKILL came.
+enum class Killed { exact, upper_bound };
+
 // REQUIREs it, of a test whose agents have ended: from what the consumer reads, from the stages in every
 // AgentReport, and from what the generators made. Prints the outcome under the test's name.
-Outcome require_audit(const Setting& setting, const std::vector<Truth>& truths);
+Outcome require_audit(const Setting& setting, const std::vector<Truth>& truths,
+                      Killed killed = Killed::exact);
 
 // Waits until the consumer has so many events, as long as it takes.
 void require_delivered(const Setting& setting, uint64_t events, seconds limit = seconds(90));
