@@ -48,6 +48,20 @@ uint64_t starts_of(const Setting& setting) {
     return starts;
 }
 
+// In the last report: one gap, that ended before what came after it was made.
+void require_gap(const Setting& setting, const std::string& reason) {
+    const auto reports = setting.reports();
+    REQUIRE(!reports.empty());
+    const auto gaps = reports.back().value("capture_gaps", nlohmann::json::array());
+    INFO(gaps.dump());
+    REQUIRE(gaps.size() == 1);
+    CHECK(gaps[0].at("reason").get<std::string>().find(reason) != std::string::npos);
+    // Of a pause of more than three seconds the programs traced the first two.
+    const uint64_t nanos = number(gaps[0], "until_unix_nanos") - number(gaps[0], "from_unix_nanos");
+    CHECK(nanos > 1'000'000'000);
+    CHECK(nanos < 10'000'000'000);
+}
+
 }  // namespace
 
 TEST_CASE("fault 56: the agent is killed: what comes meanwhile is told by the next one", "[faults][root]") {
@@ -149,25 +163,34 @@ TEST_CASE("programs that hear of no agent switch themselves off", "[faults][root
     setting.create_topics();
     const BpfFs bpffs(setting.folder());
     const std::vector<std::string> command =
-        setting.agent(brokers(), {bpffs.setting(), "capture.abandon_after_secs=2"});
-    Truth while_off{}, afterwards{};
+        setting.agent(brokers(), {bpffs.setting(), "capture.abandon_after_secs=2", "report.interval_secs=1"});
+    Truth before{}, while_off{}, afterwards{};
     SECTION("it is dead") {
         {
             Process agent(command);
             REQUIRE(is_tracing(agent));
+            before = truth_of(run(generator(500)));
             agent.signal(SIGKILL);
         }
         std::this_thread::sleep_for(seconds(3));
         while_off = truth_of(run(generator(500)));
         Process agent(command);
         REQUIRE(is_tracing(agent));
+        CHECK(eventually(seconds(10), [&] {
+            return agent.errors().find("the programs had heard of no agent for 2 s") != std::string::npos;
+        }));
+        CHECK(agent.errors().find("connections between the agent before and this one are missing") !=
+              std::string::npos);
         afterwards = truth_of(run(generator(500, 1000)));
-        require_delivered(setting, 2 * 500);
+        require_delivered(setting, 2 * 1000);
         require_stops(agent);
+        require_gap(setting,
+                    "had switched themselves off: connections between the agent before and this one");
     }
     SECTION("it is frozen") {
         Process agent(command);
         REQUIRE(is_tracing(agent));
+        before = truth_of(run(generator(500)));
         agent.signal(SIGSTOP);
         std::this_thread::sleep_for(seconds(3));
         while_off = truth_of(run(generator(500)));
@@ -176,10 +199,13 @@ TEST_CASE("programs that hear of no agent switch themselves off", "[faults][root
             return agent.errors().find("had switched themselves off") != std::string::npos;
         }));
         afterwards = truth_of(run(generator(500, 1000)));
-        require_delivered(setting, 2 * 500);
+        require_delivered(setting, 2 * 1000);
         require_stops(agent);
+        require_gap(setting, "had switched themselves off: connections of that time are not told");
     }
     CHECK(detach(bpffs).status == 0);
+    CHECK(require_audit(setting, {before, afterwards}).lost == 0);
+    CHECK(told_of(setting, before) == 2 * before.connections);
     // The first birth notices the time; it is told.
     CHECK(told_of(setting, while_off) <= 2);
     CHECK(told_of(setting, afterwards) == 2 * afterwards.connections);
