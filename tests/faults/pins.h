@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 
 #include "tests/kafka/setting.h"
@@ -31,5 +33,9 @@ private:
 
 // `tcptrail detach` of what is pinned there.
 Finished detach(const BpfFs& bpffs);
+
+// Of these generators' connections, how many are remembered in the kernel: births in the maps that are
+// pinned.
+uint64_t remembered_of(std::span<const Truth> truths, const BpfFs& bpffs);
 
 }  // namespace tests
