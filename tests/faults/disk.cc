@@ -4,8 +4,12 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -15,13 +19,22 @@
 
 namespace tests {
 
-SmallDisk::SmallDisk(const std::filesystem::path& folder, uint64_t megabytes)
-    : path_(folder / "disk"), image_(folder / "disk.image") {
+SmallDisk::SmallDisk(const std::filesystem::path& folder, uint64_t megabytes, Kind kind)
+    : path_(folder / "disk"), image_(kind == Kind::ext4 ? folder / "disk.image" : "") {
     enter_private_mounts();
-    system_command({"truncate", "-s", std::to_string(megabytes) + "M", image_});
-    system_command({"mkfs.ext4", "-q", "-F", "-m", "0", image_});
     std::filesystem::create_directory(path_);
-    system_command({"mount", "-o", "loop", image_, path_});
+    const std::string size = std::to_string(megabytes) + "M";
+    if (kind == Kind::tmpfs) {
+        system_command({"mount", "-t", "tmpfs", "-o", "size=" + size + ",nr_inodes=64", "tmpfs", path_});
+        return;
+    }
+    system_command({"truncate", "-s", size, image_});
+    system_command({"mkfs.ext4", "-q", "-F", "-m", "0", image_});
+    mount_ext4();
+}
+
+void SmallDisk::mount_ext4() const {
+    system_command({"mount", "-o", "loop,errors=remount-ro", image_, path_});
 }
 
 SmallDisk::~SmallDisk() {
@@ -44,6 +57,27 @@ void SmallDisk::free() const {
     std::filesystem::remove(path_ / "filler");
 }
 
+void SmallDisk::take_inodes() const {
+    const std::filesystem::path folder = path_ / "inodes";
+    std::filesystem::create_directory(folder);
+    for (int number = 0;; ++number) {
+        const int file =
+            open((folder / std::to_string(number)).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (file < 0) break;
+        close(file);
+    }
+    REQUIRE(errno == ENOSPC);
+}
+
+void SmallDisk::free_inodes() const {
+    std::filesystem::remove_all(path_ / "inodes");
+}
+
+void SmallDisk::forbid_changes(bool forbidden) const {
+    // What is open is forbidden, too: ext4 asks at each write.
+    system_command({"chattr", "-R", forbidden ? "+i" : "-i", path_});
+}
+
 void SmallDisk::shut_down() const {
     // EXT4_IOC_SHUTDOWN and EXT4_GOING_FLAGS_NOLOGFLUSH of fs/ext4/ext4.h
     constexpr unsigned long shutdown_request = _IOR('X', 125, uint32_t);
@@ -54,9 +88,21 @@ void SmallDisk::shut_down() const {
     close(folder);
 }
 
+void SmallDisk::turn_read_only() const {
+    struct stat status{};
+    REQUIRE(stat(path_.c_str(), &status) == 0);
+    const std::string device =
+        std::filesystem::read_symlink("/sys/dev/block/" + std::to_string(major(status.st_dev)) + ":" +
+                                      std::to_string(minor(status.st_dev)))
+            .filename();
+    std::ofstream file("/sys/fs/ext4/" + device + "/trigger_fs_error");
+    file << "of a test" << std::flush;
+    REQUIRE(file.good());
+}
+
 void SmallDisk::recover() const {
     system_command({"umount", path_});
-    system_command({"mount", "-o", "loop", image_, path_});
+    mount_ext4();
 }
 
 void SmallDisk::make_read_only() const {

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -44,11 +45,12 @@ constexpr const char* in_memory = "events are kept in memory";
 constexpr const char* on_disk_again = "events are stored on the disk again";
 
 // Full for so long while events come, at 6,000 a second, and Kafka gets them meanwhile.
-void fill_while_it_writes(std::chrono::seconds full, unsigned connections) {
+void fill_while_it_writes(std::chrono::seconds full, unsigned connections,
+                          SmallDisk::Kind kind = SmallDisk::Kind::ext4) {
     Broker::shared();
     const Setting setting;
     setting.create_topics();
-    const SmallDisk disk(setting.folder(), 20);
+    const SmallDisk disk(setting.folder(), 20, kind);
     Process agent(agent_on(setting, disk));
     REQUIRE(is_tracing(agent));
     Process load(generator(connections, 3000));
@@ -125,6 +127,11 @@ struct NumbersOnSmallDisk {
 
 TEST_CASE("fault 44: the disk is full while it writes, and has room again", "[.long][root]") {
     fill_while_it_writes(std::chrono::seconds(0), 30'000);
+}
+
+TEST_CASE("fault 44, 46: the spool lies on a tmpfs that is full while it writes, and has room again",
+          "[.long][root]") {
+    fill_while_it_writes(std::chrono::seconds(0), 30'000, SmallDisk::Kind::tmpfs);
 }
 
 TEST_CASE("fault 44: the disk is full for a minute", "[.soak][root]") {
@@ -205,6 +212,94 @@ TEST_CASE("fault 46: no folder for the spool can be made at the start", "[faults
     require_delivered(setting, 2 * (first.connections + second.connections));
     require_stops(agent);
     CHECK(require_audit(setting, {first, second}).lost == 0);
+}
+
+TEST_CASE("fault 46: ext4 turns read-only while it writes, by an error of its own", "[.long][root]") {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const SmallDisk disk(setting.folder(), 40);
+    std::vector<Truth> truths;
+    {
+        Process agent(agent_on(setting, disk));
+        REQUIRE(is_tracing(agent));
+        Process load(generator(15'000, 2000));
+        REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > 0; }));
+        disk.turn_read_only();
+        REQUIRE(says(agent, in_memory));
+        CHECK(agent.errors().find("cannot write to the spool") != std::string::npos);
+        truths.push_back(truth_of(load));
+        require_delivered(setting, 2 * truths.back().connections);
+        require_stops(agent);
+    }
+    // ext4 lets it be written again only when it is mounted anew, which takes an agent that has ended.
+    disk.recover();
+    Process agent(agent_on(setting, disk));
+    REQUIRE(is_tracing(agent));
+    truths.push_back(tests::truth_of(run(generator(1000, 1000))));
+    require_delivered(setting, 2 * (truths[0].connections + truths[1].connections));
+    CHECK(agent.errors().find(in_memory) == std::string::npos);
+    require_stops(agent);
+    CHECK(require_audit(setting, truths).lost == 0);
+}
+
+TEST_CASE("fault 46: what the spool has open may not be written while it writes, and may again",
+          "[.long][root]") {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const SmallDisk disk(setting.folder(), 40);
+    Process agent(agent_on(setting, disk));
+    REQUIRE(is_tracing(agent));
+    Process load(generator(20'000, 2000));
+    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > 0; }));
+    disk.forbid_changes(true);
+    REQUIRE(says(agent, in_memory));
+    const uint64_t before = setting.delivered();
+    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > before; }));
+    disk.forbid_changes(false);
+    REQUIRE(says(agent, on_disk_again));
+    const Truth truth = truth_of(load);
+    require_delivered(setting, 2 * truth.connections);
+    require_stops(agent);
+    CHECK(require_audit(setting, {truth}).lost == 0);
+}
+
+TEST_CASE("fault 46: no inode is left", "[.long][root]") {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const SmallDisk disk(setting.folder(), 20);
+    const std::vector<std::string> command = agent_on(setting, disk);
+    std::optional<Process> agent;
+    std::optional<Process> load;
+    SECTION("at the start") {
+        disk.take_inodes();
+        agent.emplace(command);
+        REQUIRE(is_tracing(*agent));
+        load.emplace(generator(15'000, 2000));
+    }
+    // What it has open it goes on to write; only what has to be made is not.
+    SECTION("and its folder is deleted while it writes") {
+        agent.emplace(command);
+        REQUIRE(is_tracing(*agent));
+        load.emplace(generator(15'000, 2000));
+        REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > 0; }));
+        disk.take_inodes();
+        const uint64_t before = setting.delivered();
+        REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > before; }));
+        CHECK(agent->errors().find(in_memory) == std::string::npos);
+        std::filesystem::rename(disk.path() / "spool", disk.path() / "inodes" / "spool");
+    }
+    REQUIRE(says(*agent, in_memory));
+    const uint64_t before = setting.delivered();
+    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > before; }));
+    disk.free_inodes();
+    REQUIRE(says(*agent, on_disk_again));
+    const Truth truth = truth_of(*load);
+    require_delivered(setting, 2 * truth.connections);
+    require_stops(*agent);
+    CHECK(require_audit(setting, {truth}).lost == 0);
 }
 
 TEST_CASE_METHOD(NumbersOnSmallDisk,
