@@ -105,6 +105,16 @@ void SmallDisk::recover() const {
     mount_ext4();
 }
 
+void SmallDisk::repair() {
+    system_command({"umount", "-l", path_});
+    // Who has files open on it has the old one yet.
+    const std::string repaired = image_ + ".repaired";
+    std::filesystem::copy_file(image_, repaired);
+    image_ = repaired;
+    CHECK(run({"/usr/bin/env", "e2fsck", "-f", "-y", image_}).status <= 1);  // 1: mended
+    mount_ext4();
+}
+
 void SmallDisk::make_read_only() const {
     system_command({"mount", "-o", "remount,ro", path_});
 }

@@ -24,7 +24,8 @@ public:
     void free_inodes() const;                   // what take_inodes() took
     void forbid_changes(bool forbidden) const;  // to all that lies there: chattr +i, or -i
     void shut_down() const;                     // as after an error of the device: EIO from now on
-    void turn_read_only() const;  // by ext4 itself, on an error in its own data: EROFS until recover()
+    void turn_read_only() const;  // by ext4 itself, on an error in its own data: EROFS until it is repaired
+    void repair();                // fsck, and mounted anew, whatever has files open on it
     void recover() const;         // mounted anew; nobody has files open on it
     void make_read_only() const;
     void make_writable() const;
