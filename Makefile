@@ -252,8 +252,8 @@ test-long: tests ## those of them that take long
 	@tests/run long secure
 test-secure: $(program) $(BUILD)/tests/tools/generate | $(packages) ## what deploy/docs/secure-kafka.md tells its reader to do
 	@tests/run secure
-soak: tests ## the longest: hours
-	@tests/run soak every-byte
+soak: tests ## the longest: hours; the random mix: make soak SECS=600 [SEED=1]
+	@SOAK_SECS='$(or $(SECS),$(SOAK_SECS))' SOAK_SEED='$(or $(SEED),$(SOAK_SEED))' tests/run soak every-byte
 test-upgrade: tests ## from one agent to the next under load, each second one with other records
 	@tests/tools/other_layout $(BUILD)/other-layout/overlay
 	@$(MAKE) BUILD=$(BUILD)/other-layout OVERLAY=$(BUILD)/other-layout/overlay $(BUILD)/other-layout/tcptrail
