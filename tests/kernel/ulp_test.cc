@@ -48,7 +48,7 @@ void closed_by_client(Record& client, const Actor& who, Record& server) {
 
 }  // namespace
 
-TEST_CASE("kTLS on both ends: what TCP carried is told", "[kernel]") {
+TEST_CASE("kTLS on both ends: what TCP carried is told", "[.guest]") {
     scenario([] {
         Netns client_net;
         Netns server_net;
@@ -80,7 +80,7 @@ TEST_CASE("kTLS on both ends: what TCP carried is told", "[kernel]") {
 }
 
 // Without a device for RDMA it is TCP, behind messages in which the two kernels find that out.
-TEST_CASE("SMC that has fallen back: each end is told once, with its owner", "[kernel]") {
+TEST_CASE("SMC that has fallen back: each end is told once, with its owner", "[.guest]") {
     if (const int fd = smc_socket(); fd < 0)
         SKIP_TEST(std::string("no SMC sockets: ") + strerrorname_np(-fd));
     else
