@@ -13,7 +13,6 @@
 #include <type_traits>
 
 #include "agent/base/fd.h"
-#include "agent/spool/batch.h"
 
 namespace tcptrail::spool {
 namespace {
@@ -26,7 +25,8 @@ struct Stored {
     uint64_t inode = 0;
     uint64_t boot = 0;
     Totals totals;
-    std::array<uint64_t, 2> released_through{};  // live, backlog
+    std::array<uint64_t, 2> delivered_created{};  // live, backlog
+    uint64_t unix_nanos_at_boot = 0;
     uint64_t mark_bytes = 0;
     std::array<char, max_mark_bytes> mark{};
     uint64_t sum = 0;  // of all before it
@@ -56,9 +56,12 @@ std::optional<Accounts> read_accounts(const std::string& path) {
     Stored stored;
     if (!file.valid() || pread(file.get(), &stored, sizeof stored, 0) != sizeof stored) return std::nullopt;
     if (stored.version != this_version || stored.sum != sum_of(stored)) return std::nullopt;
-    Accounts accounts{.inode = stored.inode, .totals = stored.totals};
-    accounts.released_through[Lane::live] = stored.released_through[0];
-    accounts.released_through[Lane::backlog] = stored.released_through[1];
+    Accounts accounts;
+    accounts.inode = stored.inode;
+    accounts.totals = stored.totals;
+    accounts.delivered[Lane::live].created_unix_nanos = stored.delivered_created[0];
+    accounts.delivered[Lane::backlog].created_unix_nanos = stored.delivered_created[1];
+    accounts.unix_nanos_at_boot = stored.unix_nanos_at_boot;
     accounts.mark.assign(stored.mark.data(), std::min<size_t>(stored.mark_bytes, stored.mark.size()));
     accounts.boot = stored.boot;
     return accounts;
@@ -66,12 +69,13 @@ std::optional<Accounts> read_accounts(const std::string& path) {
 
 Result<> write_accounts(const std::string& path, const Accounts& accounts) {
     const std::string name = name_of(path);
-    Stored stored{
-        .inode = accounts.inode,
-        .boot = accounts.boot,
-        .totals = accounts.totals,
-        .released_through = {accounts.released_through[Lane::live], accounts.released_through[Lane::backlog]},
-        .mark_bytes = std::min(accounts.mark.size(), max_mark_bytes)};
+    Stored stored{.inode = accounts.inode,
+                  .boot = accounts.boot,
+                  .totals = accounts.totals,
+                  .delivered_created = {accounts.delivered[Lane::live].created_unix_nanos,
+                                        accounts.delivered[Lane::backlog].created_unix_nanos},
+                  .unix_nanos_at_boot = accounts.unix_nanos_at_boot,
+                  .mark_bytes = std::min(accounts.mark.size(), max_mark_bytes)};
     std::memcpy(stored.mark.data(), accounts.mark.data(), stored.mark_bytes);
     stored.sum = sum_of(stored);
     const Fd file(open(name.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640));

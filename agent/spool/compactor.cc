@@ -75,7 +75,7 @@ SqlResult<bool> Compactor::step(Database& store) {
         }
     }
     // More is to come; but not for ever.
-    const bool waited = merged.events > 0 && unix_nanos() > oldest_unix_nanos + longest_span_nanos;
+    const bool waited = merged.events > 0 && shared_->time.now() > oldest_unix_nanos + longest_span_nanos;
     if (!full && plain.size() < small_bytes && !waited) return false;
     done_through_ = merged.last_id;
     merged.payload = compressor_.pack_densely(std::move(plain));

@@ -172,6 +172,10 @@ void Database::count_log_pages(Counter& pages) {
     sqlite3_wal_hook(database_.get(), note_log_pages, &pages);
 }
 
+void Database::keep_log() {
+    sqlite3_db_config(database_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+}
+
 SqlResult<bool> Database::checkpoint() {
     int in_log = 0;
     int copied = 0;

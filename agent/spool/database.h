@@ -100,6 +100,8 @@ public:
     bool read_only() const;
     // Keeps in `pages` how many pages the log holds after this connection's last commit.
     void count_log_pages(Counter& pages);
+    // The log stays as it is when the last connection is closed, rather than being copied and removed.
+    void keep_log();
     // Copies what the log holds into the database, as far as no reader and no writer is in the way, and
     // syncs both. Returns whether that was all of it.
     SqlResult<bool> checkpoint();

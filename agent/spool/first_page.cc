@@ -29,6 +29,12 @@ bool write_page(int file, const std::string& page) {
     return pwrite(file, page.data(), page.size(), 0) == static_cast<ssize_t>(page.size());
 }
 
+std::string copy_of(const std::string& path) {
+    return path + "-page1";
+}
+
+constexpr int open_flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+
 }  // namespace
 
 void forget_page_count(std::span<char> first_page) {
@@ -36,23 +42,34 @@ void forget_page_count(std::span<char> first_page) {
 }
 
 std::optional<FirstPage> FirstPage::lend(const std::string& path, const std::string& donor) {
-    constexpr int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-    Fd file(open(path.c_str(), O_RDWR | flags));
-    const Fd good(open(donor.c_str(), O_RDONLY | flags));
-    if (!file.valid() || !good.valid()) return std::nullopt;
+    Fd file(open(path.c_str(), O_RDWR | open_flags));
+    const Fd good(open(donor.c_str(), O_RDONLY | open_flags));
+    const Fd copy(open(copy_of(path).c_str(), O_WRONLY | O_CREAT | O_TRUNC | open_flags, 0640));
+    if (!file.valid() || !good.valid() || !copy.valid()) return std::nullopt;
     std::string before = read_page(file.get());
     std::string lent = read_page(good.get());
-    if (before.empty() || lent.empty()) return std::nullopt;
-    forget_page_count(lent);
-    if (!write_page(file.get(), lent)) {
-        (void)write_page(file.get(), before);
-        return std::nullopt;
-    }
-    return FirstPage(std::move(file), std::move(before), std::move(lent));
+    const bool is_kept = !before.empty() && !lent.empty() && write_page(copy.get(), before);
+    if (is_kept) forget_page_count(lent);
+    if (is_kept && write_page(file.get(), lent))
+        return FirstPage(path, std::move(file), std::move(before), std::move(lent));
+    if (is_kept) (void)write_page(file.get(), before);
+    (void)unlink(copy_of(path).c_str());
+    return std::nullopt;
 }
 
 FirstPage::~FirstPage() {
-    if (file_.valid() && read_page(file_.get()) == lent_) (void)write_page(file_.get(), before_);
+    if (!file_.valid()) return;
+    if (read_page(file_.get()) == lent_ && !write_page(file_.get(), before_)) return;
+    (void)unlink(copy_of(path_).c_str());
+}
+
+void FirstPage::put_back(const std::string& path) {
+    const Fd copy(open(copy_of(path).c_str(), O_RDONLY | open_flags));
+    if (!copy.valid()) return;
+    const std::string before = read_page(copy.get());
+    const Fd file(open(path.c_str(), O_RDWR | open_flags));
+    if (before.empty() || !file.valid() || write_page(file.get(), before))
+        (void)unlink(copy_of(path).c_str());
 }
 
 }  // namespace tcptrail::spool

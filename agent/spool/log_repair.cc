@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstdio>
 #include <cstring>
 #include <optional>
 #include <span>
@@ -28,7 +27,7 @@ namespace {
 constexpr size_t header_bytes = 32, frame_header_bytes = 24, frame_bytes = frame_header_bytes + page_bytes;
 constexpr size_t header_sum_at = 24, salts_at = 8, header_salts_at = 16, frame_sum_at = 16, salt_bytes = 8;
 constexpr uint32_t magic = 0x377f0682, version = 3'007'000;  // the magic of a little-endian writer
-constexpr uint64_t longest_log_bytes = 1ull << 30;           // several times what it grows to
+constexpr uint64_t longest_log_bytes = 256u << 20;           // several times what it grows to
 
 uint32_t get(std::span<const char> bytes, size_t at) {
     uint32_t value = 0;
@@ -101,7 +100,7 @@ Diagnosis diagnose(Log& log) {
     // Where only the sum is wrong, the first frame fits what it should be.
     if (!has_header && log.sum_after(sum, 0) != log.stored(0)) sum = sum_at(log.header(), header_sum_at);
     size_t damaged = 0, mended = 0;
-    // What an earlier round of the log has left behind the end has other salts.
+    // What an earlier round of the log has left behind its end has other salts, as a rule.
     const auto salts = has_header ? log.header().subspan(header_salts_at, salt_bytes) : log.salts(0);
     const auto has_salts = [&](size_t index) { return std::ranges::equal(log.salts(index), salts); };
     std::vector<size_t> all_damaged;
@@ -194,26 +193,22 @@ std::optional<std::string> read_all(const std::string& name) {
     return bytes;
 }
 
-// All of it, or nothing changes.
-bool exchange(const std::string& name, const std::string& bytes) {
-    const std::string copy = name + ".new";
-    (void)unlink(copy.c_str());
-    const Fd file(open(copy.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640));
-    size_t written = 0;
-    while (file.valid() && written < bytes.size()) {
-        const ssize_t put = write(file.get(), bytes.data() + written, bytes.size() - written);
-        if (put <= 0) break;
-        written += static_cast<size_t>(put);
+bool write_all(const std::string& name, std::span<const char> bytes) {
+    (void)unlink(name.c_str());
+    const Fd file(open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640));
+    while (file.valid() && !bytes.empty()) {
+        const ssize_t written = write(file.get(), bytes.data(), bytes.size());
+        if (written <= 0) break;
+        bytes = bytes.subspan(static_cast<size_t>(written));
     }
-    if (written == bytes.size() && fdatasync(file.get()) == 0 && std::rename(copy.c_str(), name.c_str()) == 0)
-        return true;
-    (void)unlink(copy.c_str());
+    if (bytes.empty()) return true;
+    (void)unlink(name.c_str());
     return false;
 }
 
 }  // namespace
 
-uint64_t repair_log(const std::string& path) {
+std::optional<uint64_t> repair_log(const std::string& path, const std::string& to) {
     // Words of the writer's machine, which is of this kind.
     if constexpr (std::endian::native != std::endian::little) return 0;
     auto bytes = read_all(path + "-wal");
@@ -230,7 +225,9 @@ uint64_t repair_log(const std::string& path) {
     for (const size_t index : found.damaged)
         if (!take_out(log, index, database.get(), most_pages)) return 0;
     seal(log, found.end);
-    return exchange(path + "-wal", log.bytes().substr(0, header_bytes + found.end * frame_bytes)) ? wrong : 0;
+    const auto mended = std::span(log.bytes()).first(header_bytes + found.end * frame_bytes);
+    if (!write_all(to + "-wal", mended)) return std::nullopt;
+    return wrong;
 }
 
 }  // namespace tcptrail::spool

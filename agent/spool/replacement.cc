@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "agent/spool/first_page.h"
+#include "agent/spool/log_repair.h"
 #include "agent/spool/salvage.h"
 #include "agent/spool/schema.h"
 
@@ -19,21 +20,50 @@ namespace tcptrail::spool {
 namespace {
 
 constexpr const char* copy_suffix = ".new";
-// For heads, pages that are not full, and the log.
-constexpr uint64_t least_room_bytes = 1u << 20;
-constexpr uint64_t overhead_fraction = 16;
-
+constexpr const char* mended_suffix = ".mended";
 void remove_database(const std::string& path) {
     for (const char* suffix : {"", "-wal", "-shm"})
         (void)unlink((path + suffix).c_str());
 }
 
-// Its tables can be read, and none is a spool's: another program's database.
-bool is_foreign(Database& database) {
+// A link to the file, beside a log of its own.
+class Mended {
+public:
+    explicit Mended(const std::string& path) : path_(path + mended_suffix) { remove_database(path_); }
+    ~Mended() { remove_database(path_); }
+    Mended(const Mended&) = delete;
+    Mended& operator=(const Mended&) = delete;
+    const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+};
+
+// For heads, pages that are not full, and the log.
+constexpr uint64_t least_room_bytes = 1u << 20;
+constexpr uint64_t overhead_fraction = 16;
+
+// Its tables can be read, and are those of another program, or of a later format: no damage. What fits of a
+// later one is read as it is.
+bool is_another(Database& database) {
     const auto tables = database.value("SELECT count(*) FROM sqlite_schema");
     const auto ours =
         database.value("SELECT count(*) FROM sqlite_schema WHERE name IN ('batch', 'total', 'set_aside')");
-    return tables && ours && *tables > 0 && *ours == 0;
+    if (!tables || !ours) return false;
+    const auto version = database.value("PRAGMA user_version");
+    const auto application = database.value("PRAGMA application_id");
+    const bool is_later =
+        version && application && *version > format_version && *application == application_id;
+    return *tables > 0 && (*ours == 0 || is_later);
+}
+
+// Only reads. What SQLite finds of a file is no less than what was committed, unless it is damaged.
+bool has_less_than(const std::string& path, const Accounts& known) {
+    auto file = Database::open(path);
+    if (!file) return false;
+    file->keep_log();
+    const auto totals = read_totals(*file);
+    return !totals || totals->in < known.totals.in;
 }
 
 // The first page says what it should, and no less than all of the file is the database's.
@@ -42,6 +72,16 @@ bool has_sound_page(Database& database, const std::string& path) {
     const auto pages = database.value("PRAGMA page_count");
     return has_spool_tables(database) && pages && stat(path.c_str(), &status) == 0 &&
            *pages >= static_cast<uint64_t>(status.st_size) / page_bytes;
+}
+
+// A copy that was closed: with the last connection all of the log is copied into the file, and the log
+// removed.
+SqlResult<std::string> finished(const std::string& copy, SqlResult<> done) {
+    if (done && exists(copy + "-wal"))
+        done = std::unexpected(SqlError{SQLITE_IOERR, "the log of " + copy + " cannot be copied into it"});
+    if (done) return copy;
+    remove_database(copy);
+    return std::unexpected(done.error());
 }
 
 // A first page that does not read, or says that this is no spool, may be all that is wrong with it.
@@ -59,6 +99,8 @@ SqlResult<> copy_with_page_of(const std::string& path, const std::string& copy,
 }  // namespace
 
 bool finish_replacement(const std::string& path) {
+    FirstPage::put_back(path);
+    remove_database(path + mended_suffix);
     const std::string copy = path + copy_suffix;
     if (!exists(copy)) return false;
     if (exists(path)) {
@@ -75,24 +117,44 @@ bool finish_replacement(const std::string& path) {
 
 SqlResult<std::string> copy_whole(Database& old, bool named, const std::string& path,
                                   const std::optional<Accounts>& known) {
-    std::string copy = path + copy_suffix;
+    const std::string copy = path + copy_suffix;
     remove_database(copy);
     SqlResult<> done;
     if (auto store = open_store(copy); !store) {
         done = std::unexpected(store.error());
-    } else if (!named || (old && (has_sound_page(old, path) || is_foreign(old)))) {
+    } else if (!named || (old && (has_sound_page(old, path) || is_another(old)))) {
         done = salvage(old, *store, known);
     } else {
         old = {};
         *store = {};
         done = copy_with_page_of(path, copy, known);
     }
-    // With the last connection all of the log is copied into the file, and the log removed.
-    if (done && exists(copy + "-wal"))
-        done = std::unexpected(SqlError{SQLITE_IOERR, "the log of " + copy + " cannot be copied into it"});
-    if (done) return copy;
+    return finished(copy, done);
+}
+
+SqlResult<std::string> copy_behind_damage(const std::string& path, const Accounts& known,
+                                          uint64_t& repaired) {
+    repaired = 0;
+    if (!has_less_than(path, known)) return std::string();
+    const Mended mended(path);
+    const auto wrong = repair_log(path, mended.path());
+    repaired = wrong.value_or(0);
+    if (wrong == 0) return std::string();
+    if (const auto room = has_room(path, known.totals.bytes); !room)
+        return std::unexpected(SqlError{SQLITE_FULL, room.error().message});
+    if (!wrong || link(path.c_str(), mended.path().c_str()) != 0)
+        return std::unexpected(
+            SqlError{SQLITE_CANTOPEN, "what is whole of its log cannot be written beside it"});
+    auto old = Database::open(mended.path());
+    if (!old) return std::unexpected(old.error());
+    // What belongs to the other name's log must not come into the file.
+    old->keep_log();
+    const std::string copy = path + copy_suffix;
     remove_database(copy);
-    return std::unexpected(done.error());
+    auto store = open_store(copy);
+    auto done = store ? salvage(*old, *store, known, true) : SqlResult<>(std::unexpected(store.error()));
+    if (store) *store = {};
+    return finished(copy, done);
 }
 
 Result<> has_room(const std::string& path, uint64_t bytes) {

@@ -23,6 +23,11 @@ bool finish_replacement(const std::string& path);
 SqlResult<std::string> copy_whole(Database& old, bool named, const std::string& path,
                                   const std::optional<Accounts>& known);
 
+// For a file that nobody has opened yet. Where SQLite finds less in it than is known, as its log was damaged,
+// copies what is whole, the rest of the log included; the file itself is only read. `repaired`: frames of the
+// log. Empty: there is no such damage, and nothing was made.
+SqlResult<std::string> copy_behind_damage(const std::string& path, const Accounts& known, uint64_t& repaired);
+
 // Whether the disk of `path` has room for a copy with `bytes` of payload. The error tells how much is
 // missing.
 Result<> has_room(const std::string& path, uint64_t bytes);

@@ -34,22 +34,23 @@ private:
     uint64_t told_ns_ = 0;
 };
 
-// Of a batch that is found twice, the one that stands for more stays: it was merged from others.
+// Of two batches with one id the newer one stays, or the one that stands for more: it was merged from others.
 constexpr const char* insert_or_exchange =
     "INSERT INTO batch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET "
     "created_unix_nanos = excluded.created_unix_nanos, events = excluded.events, bytes = excluded.bytes, "
     "head_checksum = excluded.head_checksum, payload_checksum = excluded.payload_checksum, "
-    "payload = excluded.payload WHERE excluded.events > events";
+    "payload = excluded.payload WHERE (excluded.created_unix_nanos, excluded.events) > (created_unix_nanos, "
+    "events)";
 
 // Copies whole batches that are not delivered, each of them once.
 class Copy {
 public:
-    Copy(const Statement& insert, const PerLane<uint64_t>& released_through)
-        : insert_(insert), released_through_(released_through) {}
+    Copy(const Statement& insert, const PerLane<Delivered>& delivered)
+        : insert_(insert), delivered_(delivered) {}
 
     SqlResult<> add(const Row& row) {
         progress_.tell();
-        if (row.head_whole && row.head.id <= released_through_[lane_of(row.head.id)]) return {};
+        if (row.head_whole && delivered_[lane_of(row.head.id)].has(row.head)) return {};
         if (row.head_whole && !row.whole && damaged_ids_.insert(row.head.id).second)
             damaged_ += row.head.events;
         return row.whole ? insert_row(insert_, row.head, row.payload) : SqlResult<>();
@@ -60,7 +61,7 @@ public:
 
 private:
     const Statement& insert_;
-    const PerLane<uint64_t> released_through_;
+    const PerLane<Delivered> delivered_;
     Progress progress_;
     std::set<uint64_t> damaged_ids_;
     uint64_t damaged_ = 0;
@@ -101,7 +102,8 @@ SqlResult<> copy_by_id(const Statement& from, uint64_t id, Copy& copy) {
 }
 
 // From page to page, each taken for the table's root: finds what the way to it is damaged for. What was
-// deleted may be found, too, in pages that are not used again yet.
+// deleted may be found, too, in pages that are not used again yet: what was evicted or merged, and comes once
+// more.
 SqlResult<> copy_by_page(Database& from, Copy& copy) {
     const auto pages = from.value("PRAGMA page_count");
     SqlResult<> done;
@@ -120,6 +122,7 @@ SqlResult<> copy_by_page(Database& from, Copy& copy) {
         (void)from.execute("ROLLBACK");
         (void)from.execute("PRAGMA writable_schema = RESET");
     }
+    (void)from.execute("PRAGMA writable_schema = ON");
     return done;
 }
 
@@ -178,32 +181,31 @@ SqlResult<> copy_batches(Database& from, Database& store, Copy& copy, std::optio
         if (!complete) return std::unexpected(complete.error());
         if (*complete) return {};
     }
-    return copy_by_page(from, copy);
+    return has_spool_tables(from) ? copy_by_page(from, copy) : SqlResult<>();
 }
 
 // What the file tells of itself, or what is known of it where that is more.
 struct Told {
     Totals totals;
-    bool has_totals = false;
+    std::optional<uint64_t> expected;  // events that it should have
     std::string mark;
 };
 
-Told told_of(Database& from, const std::optional<Accounts>& known) {
+Told told_of(Database& from, const std::optional<Accounts>& known, bool is_mended) {
     Told told;
-    auto totals = from ? read_totals(from) : std::unexpected(SqlError());
-    if (totals && !(known && known->totals.in > totals->in)) {
+    const auto totals = from ? read_totals(from) : SqlResult<Totals>(std::unexpected(SqlError()));
+    if (totals) {
         told.totals = *totals;
-        told.has_totals = true;
-        told.mark = read_mark(from).value_or(std::string());
-    } else if (known) {
-        told.totals = known->totals;
-        // What was appended between the file's last commit and then is not in it.
-        if (totals) told.totals.leave(&Totals::damaged, known->totals.in - totals->in);
-        told.has_totals = true;
-    } else {
-        told.mark = from ? read_mark(from).value_or(std::string()) : std::string();
+        told.expected = totals->events;
     }
-    if (told.mark.empty() && known) told.mark = known->mark;
+    const bool has_gone_back = totals && known && known->totals.in > totals->in;
+    if (from && !has_gone_back) told.mark = read_mark(from).value_or(std::string());
+    if (!known) return told;
+    if (!totals || has_gone_back) told.totals = known->totals;
+    // What was appended between the file's last commit and then is not in it.
+    if (has_gone_back && !is_mended) told.totals.leave(&Totals::damaged, known->totals.in - totals->in);
+    if (!totals || (has_gone_back && is_mended)) told.expected = known->totals.events;
+    if (told.mark.empty()) told.mark = known->mark;
     return told;
 }
 
@@ -215,10 +217,10 @@ bool has_spool_tables(Database& database) {
     return false;
 }
 
-SqlResult<> salvage(Database& from, Database& store, const std::optional<Accounts>& known) {
+SqlResult<> salvage(Database& from, Database& store, const std::optional<Accounts>& known, bool is_mended) {
     // It lets SQLite read a file that is shorter than its header says.
     if (from) (void)from.execute("PRAGMA writable_schema = ON");
-    const Told told = told_of(from, known);
+    const Told told = told_of(from, known, is_mended);
     auto insert = store.prepare(insert_or_exchange);
     if (!insert) return std::unexpected(insert.error());
     auto totals = store.prepare(update_totals);
@@ -227,15 +229,13 @@ SqlResult<> salvage(Database& from, Database& store, const std::optional<Account
     if (!mark) return std::unexpected(mark.error());
     SqlResult<> done = store.execute("BEGIN IMMEDIATE");
     if (!done) return done;
-    Copy copy(*insert, known ? known->released_through : PerLane<uint64_t>());
-    if (from)
-        done = copy_batches(from, store, copy,
-                            told.has_totals ? std::optional(told.totals.events) : std::nullopt);
-    if (done)
-        if (const auto sum = sum_of(store); !sum)
-            done = std::unexpected(sum.error());
-        else
-            done = write_totals(*totals, told.totals.with(sum->events, sum->bytes, sum->last_id));
+    Copy copy(*insert, known ? known->delivered : PerLane<Delivered>());
+    if (from) done = copy_batches(from, store, copy, told.expected);
+    if (done) {
+        const auto sum = sum_of(store);
+        done = sum ? write_totals(*totals, told.totals.with(sum->events, sum->bytes, sum->last_id))
+                   : SqlResult<>(std::unexpected(sum.error()));
+    }
     if (done && from) done = copy_set_aside(from, store);
     if (done) done = write_mark(*mark, told.mark);
     // The commit syncs all of it, and as the file is closed it is copied once more: neither is done in

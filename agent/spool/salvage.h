@@ -16,6 +16,8 @@ bool has_spool_tables(Database& database);
 // `store`, in one transaction and with their ids. The accounts go on, from the file or from what is `known`,
 // whichever is further, with the batches that are missing as damaged. `from` may be none: then all is
 // missing. Only a failure to write is an error; then nothing was copied.
-SqlResult<> salvage(Database& from, Database& store, const std::optional<Accounts>& known);
+// `is_mended`: its pages are of different commits, so that its totals say nothing of its batches.
+SqlResult<> salvage(Database& from, Database& store, const std::optional<Accounts>& known,
+                    bool is_mended = false);
 
 }  // namespace tcptrail::spool

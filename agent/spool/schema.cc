@@ -15,8 +15,6 @@
 namespace tcptrail::spool {
 namespace {
 
-constexpr uint64_t application_id = 0x74637074;  // "tcpt"
-
 constexpr const char* batch_table = R"sql(CREATE TABLE batch (
     id INTEGER PRIMARY KEY,
     created_unix_nanos INTEGER NOT NULL,

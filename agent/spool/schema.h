@@ -10,8 +10,9 @@
 
 namespace tcptrail::spool {
 
-inline constexpr uint64_t format_version = 2;  // of the file, in PRAGMA user_version
-inline constexpr size_t page_bytes = 8192;     // of the file
+inline constexpr uint64_t format_version = 2;           // of the file, in PRAGMA user_version
+inline constexpr size_t page_bytes = 8192;              // of the file
+inline constexpr uint64_t application_id = 0x74637074;  // "tcpt"
 
 // Whether anything has that name, a symbolic link that leads nowhere included.
 bool exists(const std::string& path);

@@ -13,6 +13,7 @@
 #include "agent/spool/accounts.h"
 #include "agent/spool/lane.h"
 #include "agent/spool/memory.h"
+#include "agent/spool/steady_time.h"
 
 namespace tcptrail::spool {
 
@@ -57,6 +58,7 @@ struct Shared {
     PerLane<LaneState> lanes;
 
     MemoryBuffer memory;  // what is not in the file
+    SteadyTime time;      // of batches
 
     // The appender replaced the file: connections to the old one must be opened anew, under `turn`.
     std::atomic<uint32_t> generation = 0;

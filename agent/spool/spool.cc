@@ -15,7 +15,6 @@
 
 #include "agent/base/clock.h"
 #include "agent/spool/lock.h"
-#include "agent/spool/log_repair.h"
 #include "agent/spool/replacement.h"
 #include "agent/spool/schema.h"
 
@@ -61,6 +60,11 @@ SqlResult<PerLane<RowHead>> newest_rows(Database& database, bool expected) {
 constexpr const char* scarce_text =
     "the disk is nearly full (spool.min_free_bytes): the spool does not grow, and its oldest events make "
     "room for new ones; free the disk, or set another spool.directory";
+
+uint64_t file_size(const std::string& path) {
+    struct stat status{};
+    return stat(path.c_str(), &status) == 0 ? static_cast<uint64_t>(status.st_size) : 0;
+}
 
 uint64_t inode_of(const std::string& path) {
     struct stat status{};
@@ -124,39 +128,51 @@ Result<> Spool::attach() {
     if (!database_ && finish_replacement(shared_->path)) shared_->corrupt = shared_->vanished = false;
     const auto known = this->known(shared_->reading);
     const bool is_known = known && known->inode == inode_of(shared_->path);
-    // What a power cut has torn is no damage.
-    if (first && is_known && known->boot == boot_ && boot_ != 0) frames_repaired_ = repair_log(shared_->path);
+    if (first && is_known) begin_time(*known);
     const bool broken = shared_->corrupt || shared_->vanished;
+    if (first && is_known && !database_)
+        if (auto done = look_behind_damage(*known); !done) return done;
     auto totals = broken ? SqlResult<Totals>() : open_file();
-    const bool has_gone_back = first && is_known && totals && known->totals.in > totals->in;
-    // After a repair accounts and batches may be of different commits.
-    if (first && totals && frames_repaired_ > 0)
-        totals = count_rows(has_gone_back ? known->totals : *totals, totals->last_id);
-    if (broken || (!totals && totals.error().corrupt()))
+    const bool is_replaced = broken || (!totals && totals.error().corrupt());
+    if (is_replaced)
         if (auto done = replace_file(totals, known); !done) return done;
+    const bool has_gone_back = first && is_known && totals && known->totals.in > totals->in;
+    if (has_gone_back) {
+        *totals = catch_up(*totals, known->totals);
+        if (!mark_waits_) mark_ = committed_mark_ = known->mark;
+    }
     if (totals && !first)
         if (auto done = recount(*totals, shared_->reading); !done) totals = std::unexpected(done.error());
     if (!totals) return unavailable(totals.error().within("cannot open the spool " + shared_->path));
-    if (first && is_known && known->totals.in > totals->in) *totals = catch_up(*totals, known->totals);
-    if (has_gone_back && !mark_waits_) mark_ = committed_mark_ = known->mark;
-    if (has_gone_back || frames_repaired_ > 0) mark_waits_ = true;
     if (first) found_ = totals->events;
-    if (first && known) lost_before_ = totals->damaged - std::min(totals->damaged, known->totals.damaged);
+    if (first) opened_created_ = shared_->time.now();
+    if (first && known && (is_known || is_replaced))
+        lost_before_ = totals->damaged - std::min(totals->damaged, known->totals.damaged);
     // What a new file has of it may be less than what was committed to the old one.
-    if (!first) mark_waits_ = true;
+    if (!first || has_gone_back) mark_waits_ = true;
     ledger_.totals = *totals;
     ledger_.last_live_id = std::max(ledger_.last_live_id, highest_ids_[Lane::live]);
-    for (Lane lane : lanes)
+    for (Lane lane : lanes) {
         shared_->lanes[lane].appended_through = std::max(highest_ids_[lane], first_id(lane) - 1);
+        if (first && is_known) ledger_.delivered_created[lane] = known->delivered[lane].created_unix_nanos;
+    }
     stall_.begin_file(highest_ids_[Lane::live], monotonic_nanos());
     shared_->merged.clear();
     heads_lost_ = false;
     shared_->inode = inode_of(shared_->path);
-    shared_->accounts = {shared_->inode, ledger_.totals, ledger_.reading.released_through, committed_mark_,
-                         boot_};
+    // Until the next commit the file has not caught up.
+    shared_->accounts = has_gone_back ? *known : accounts_of(ledger_, committed_mark_);
+    shared_->accounts.inode = shared_->inode;
     database_.count_log_pages(shared_->log_pages);
     shared_->generation++;
     return {};
+}
+
+// Before anything is appended: as the time of who wrote the file went.
+void Spool::begin_time(const Accounts& known) {
+    if (known.boot == boot_ && boot_ != 0) shared_->time.continue_from(known.unix_nanos_at_boot);
+    for (Lane lane : lanes)
+        shared_->time.begin_at(known.delivered[lane].created_unix_nanos, boot_nanos());
 }
 
 // What is known of the file beside it: by an earlier process or, once it was open, by this one.
@@ -167,22 +183,53 @@ std::optional<Accounts> Spool::known(const Reading& reading) const {
         // says nothing.
         const uint64_t inode = inode_of(shared_->path);
         if (known && inode == 0) known->inode = 0;
-        if (known && known->inode != inode) known->released_through = {};
+        if (known && known->inode != inode) known->delivered = {};
         return known;
     }
-    Accounts known{shared_->inode, ledger_.totals, reading.released_through, committed_mark_, boot_};
-    known.totals.bytes -=
-        std::min(known.totals.bytes, reading.released_bytes - ledger_.reading.released_bytes);
+    Accounts known = accounts_of(ledger_, committed_mark_);
+    const Reading& before = ledger_.reading;
+    known.totals.bytes -= std::min(known.totals.bytes, reading.released_bytes - before.released_bytes);
+    known.totals.events -= std::min(known.totals.events, reading.released_events - before.released_events);
+    for (Lane lane : lanes)
+        known.delivered[lane].id = reading.released_through[lane];
     return known;
+}
+
+Accounts Spool::accounts_of(const Ledger& ledger, const std::string& mark) const {
+    Accounts accounts;
+    accounts.inode = shared_->inode;
+    accounts.totals = ledger.totals;
+    for (Lane lane : lanes)
+        accounts.delivered[lane].created_unix_nanos = ledger.delivered_created[lane];
+    accounts.mark = mark;
+    accounts.boot = boot_;
+    accounts.unix_nanos_at_boot = shared_->time.unix_nanos_at_boot();
+    return accounts;
+}
+
+// What lies behind the damage of a log is looked for before anything is written to it, but not after another
+// boot: what a power cut has torn is no damage.
+Result<> Spool::look_behind_damage(const Accounts& known) {
+    if (known.boot != boot_ || boot_ == 0 || !exists(shared_->path)) return {};
+    copy_began_ns_ = monotonic_nanos();
+    auto copy = copy_behind_damage(shared_->path, known, frames_repaired_);
+    if (!copy) return copy_failed(copy.error());
+    return copy->empty() ? Result<>() : take_copy(*copy);
+}
+
+std::unexpected<Error> Spool::copy_failed(const SqlError& error) {
+    failed_copy_ns_ = monotonic_nanos() - copy_began_ns_;
+    return unavailable(error.within("cannot copy what is whole of the spool " + shared_->path));
 }
 
 // Sets the file aside, if it is still there, and begins a new one with what can be saved. Where that cannot
 // be written, or there is no room for it, all stays as it is.
 Result<> Spool::replace_file(SqlResult<Totals>& totals, const std::optional<Accounts>& known) {
     const bool vanished = shared_->vanished;
-    uint64_t bytes = known ? known->totals.bytes : 0;
-    if (struct stat status{}; !known && stat(shared_->path.c_str(), &status) == 0)
-        bytes = static_cast<uint64_t>(status.st_size);
+    // What the file has, or what it should have: whichever is less.
+    uint64_t bytes = known ? known->totals.bytes : std::numeric_limits<uint64_t>::max();
+    if (!vanished && exists(shared_->path))
+        bytes = std::min(bytes, file_size(shared_->path) + file_size(shared_->path + "-wal"));
     if (auto room = has_room(shared_->path, bytes); !room) return room;
     statements_ = {};
     // A file whose name is gone can be read as long as it is open.
@@ -190,32 +237,29 @@ Result<> Spool::replace_file(SqlResult<Totals>& totals, const std::optional<Acco
     database_ = {};
     if (!vanished && exists(shared_->path))
         if (auto opened = Database::open(shared_->path)) old = std::move(*opened);
-    const uint64_t began = monotonic_nanos();
-    const auto saved = copy_whole(old, !vanished, shared_->path, known);
-    if (!saved) {
+    copy_began_ns_ = monotonic_nanos();
+    const auto copy = copy_whole(old, !vanished, shared_->path, known);
+    if (!copy) {
         if (vanished) database_ = std::move(old);
-        failed_copy_ns_ = monotonic_nanos() - began;
-        return unavailable(saved.error().within("cannot copy what is whole of the spool " + shared_->path));
+        return copy_failed(copy.error());
     }
     old = {};
-    auto aside = set_aside(shared_->path);
-    if (!aside) return unavailable(std::move(aside.error()).within("cannot replace the spool"));
-    if (!vanished) files_set_aside_++;
-    if (std::rename(saved->c_str(), shared_->path.c_str()) != 0)
-        return unavailable(fail_errno("cannot rename " + *saved, errno));
-    shared_->corrupt = false;
-    shared_->vanished = false;
+    if (auto done = take_copy(*copy); !done) return done;
     totals = open_file();
     return {};
 }
 
-// `totals`, when the file has just the rows that it has. Fewer than there were may be there all the same, and
-// not be found this way: the file is no good then.
-SqlResult<Totals> Spool::count_rows(const Totals& totals, uint64_t last_id) const {
-    Query sum(statements_.sum, first_id(Lane::backlog), last_possible_id(Lane::live));
-    if (auto row = sum.step(); !row) return std::unexpected(row.error());
-    if (sum.integer(0) < totals.events) return std::unexpected(SqlError::malformed("batches are missing"));
-    return totals.with(sum.integer(0), sum.integer(1), last_id);
+// The second and third step of a replacement.
+Result<> Spool::take_copy(const std::string& copy) {
+    const bool there = exists(shared_->path);
+    auto aside = set_aside(shared_->path);
+    if (!aside) return unavailable(std::move(aside.error()).within("cannot replace the spool"));
+    if (there) files_set_aside_++;
+    if (std::rename(copy.c_str(), shared_->path.c_str()) != 0)
+        return unavailable(fail_errno("cannot rename " + copy, errno));
+    shared_->corrupt = false;
+    shared_->vanished = false;
+    return {};
 }
 
 // What the file answers for once it has been replaced: the rows that are nobody else's, and all that the
@@ -248,7 +292,8 @@ SqlResult<Totals> Spool::open_file() {
     if (!newest) return std::unexpected(newest.error());
     for (Lane lane : lanes) {
         highest_ids_[lane] = (*newest)[lane].id;
-        if (shared_->generation == 0) time_.begin_at((*newest)[lane].created_unix_nanos);
+        if (shared_->generation == 0)
+            shared_->time.begin_at((*newest)[lane].created_unix_nanos, boot_nanos());
     }
     totals->last_id = std::max(totals->last_id, highest_ids_[Lane::backlog]);
     const std::string remove =
@@ -334,7 +379,8 @@ Lane Spool::choose_lane(const Message& message, bool has_backlog) const {
 
 void Spool::seal(PayloadBuilder& builder, Lane lane) {
     const uint64_t events = builder.events();
-    shared_->memory.add({time_.now(), events, compressor_.pack(builder.take()), lane, monotonic_nanos()});
+    last_created_ = std::max(last_created_ + 1, shared_->time.now());
+    shared_->memory.add({last_created_, events, compressor_.pack(builder.take()), lane, monotonic_nanos()});
 }
 
 Result<> Spool::flush() {
@@ -429,8 +475,7 @@ void Spool::settle(const Ledger& ledger) {
     shared_->commits.add();
     {
         MutexLock lock(shared_->mutex);
-        shared_->accounts = {shared_->inode, ledger.totals, ledger.reading.released_through,
-                             ledger.mark_written ? mark_ : shared_->accounts.mark, boot_};
+        shared_->accounts = accounts_of(ledger, ledger.mark_written ? mark_ : shared_->accounts.mark);
     }
     file_is_ahead_ = mark_waits_ && !ledger.mark_written && (file_is_ahead_ || has_live || has_backlog);
     if (ledger.mark_written) {

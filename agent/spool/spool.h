@@ -27,7 +27,6 @@
 #include "agent/spool/schema.h"
 #include "agent/spool/shared.h"
 #include "agent/spool/stall.h"
-#include "agent/spool/steady_time.h"
 
 namespace tcptrail::spool {
 
@@ -70,9 +69,9 @@ struct Leftover {
 class Spool {
 public:
     // Makes the directory and the file where they are missing, and takes the directory's lock. A file that
-    // is no spool is set aside. Does not read what is in the spool, however much that is. What the disk
-    // refuses is no error: the spool begins in memory, and SpoolStats::problem tells why. The errors are a
-    // lock that another process holds, and a directory that cannot be one.
+    // is no spool is set aside. Does not read what is in the spool, however much that is, but where it is
+    // damaged. What the disk refuses is no error: the spool begins in memory, and SpoolStats::problem tells
+    // why. The errors are a lock that another process holds, and a directory that cannot be one.
     static Result<std::unique_ptr<Spool>> open(const Options& options);
     // As finish(); what is left is gone.
     ~Spool();
@@ -127,6 +126,7 @@ private:
         uint64_t released_from_memory = 0;
         uint64_t too_large_from_memory = 0;
         bool mark_written = false;
+        PerLane<uint64_t> delivered_created;  // of the newest batch that was deleted as released
     };
     struct Range {
         uint64_t first;
@@ -148,12 +148,16 @@ private:
     Result<> attach();
     Result<> replace_file(SqlResult<Totals>& totals, const std::optional<Accounts>& known);
     std::optional<Accounts> known(const Reading& reading) const;
+    Accounts accounts_of(const Ledger& ledger, const std::string& mark) const;
+    void begin_time(const Accounts& known);
+    Result<> look_behind_damage(const Accounts& known);
+    std::unexpected<Error> copy_failed(const SqlError& error);
+    Result<> take_copy(const std::string& copy);
     Result<> find_place();
     Result<> store();
     void note_outcome(const Result<>& done);
     void hand_to_reader();
     SqlResult<Totals> open_file();
-    SqlResult<Totals> count_rows(const Totals& totals, uint64_t last_id) const;
     SqlResult<> recount(Totals& totals, const Reading& reading);
     void look_at_lanes();
     bool has_backlog() const;
@@ -170,6 +174,7 @@ private:
     SqlResult<Range> oldest(Lane lane, uint64_t Totals::* account, uint64_t bytes, uint64_t created_before);
     SqlResult<bool> take_back(Range victims, Ledger& ledger);
     bool expiry_due() const;
+    bool is_before(uint64_t created, uint64_t before) const;
     SqlResult<> merge();
     SqlResult<> replace(const Merged& merged);
     void note_durable();
@@ -195,7 +200,8 @@ private:
     uint64_t blocked_since_ns_ = 0;  // it has been somebody else's turn since; 0: it was not
     Compressor compressor_{fast_level};
     Stall stall_;
-    SteadyTime time_;
+    uint64_t opened_created_ = 0;  // unix nanos: what is appended is no older
+    uint64_t last_created_ = 0;    // unix nanos, of a batch
     const uint64_t boot_ = this_boot();
     std::string mark_;  // the newest
     std::string committed_mark_;
@@ -213,6 +219,7 @@ private:
     uint64_t files_set_aside_ = 0;
     uint64_t lost_before_ = 0;
     uint64_t frames_repaired_ = 0;
+    uint64_t copy_began_ns_ = 0;   // CLOCK_MONOTONIC
     uint64_t failed_copy_ns_ = 0;  // how long the last attempt to replace the file took in vain
     struct {
         Counter found, in, released, too_large, evicted, expired, damaged, memory_full, held, held_bytes,

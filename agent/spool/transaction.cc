@@ -16,6 +16,7 @@ namespace {
 constexpr uint64_t max_removed_at_once = 64u << 20;  // bytes: one transaction must not take long
 constexpr uint64_t expiry_interval_ns = 1'000'000'000;
 constexpr uint64_t nanos_per_hour = 3'600'000'000'000;
+constexpr uint64_t first_plausible_nanos = 1'577'836'800'000'000'000;  // 2020-01-01
 constexpr uint64_t whenever = std::numeric_limits<uint64_t>::max();
 
 }  // namespace
@@ -108,7 +109,8 @@ SqlResult<> Spool::write(Ledger& ledger) {
 SqlResult<> Spool::keep_set_aside() {
     if (set_aside_.empty()) return {};
     for (const std::string& payload : set_aside_)
-        if (auto done = insert_set_aside(statements_.set_aside, time_.now(), payload); !done) return done;
+        if (auto done = insert_set_aside(statements_.set_aside, shared_->time.now(), payload); !done)
+            return done;
     return Query(statements_.trim, max_set_aside).run();
 }
 
@@ -123,8 +125,15 @@ SqlResult<> Spool::remove_released(Ledger& ledger) {
     ledger.totals.bytes -= std::min(now.released_bytes - before.released_bytes, ledger.totals.bytes);
     for (Lane lane : lanes) {
         if (now.released_through[lane] == before.released_through[lane]) continue;
-        if (auto done = Query(statements_.remove, first_id(lane), now.released_through[lane]).run(); !done)
-            return done;
+        Query removed(statements_.remove, first_id(lane), now.released_through[lane]);
+        for (;;) {
+            auto row = removed.step();
+            if (!row) return std::unexpected(row.error());
+            if (!*row) break;
+            const Row gone = read_head(removed);
+            uint64_t& latest = ledger.delivered_created[lane];
+            if (gone.head_whole) latest = std::max(latest, gone.head.created_unix_nanos);
+        }
     }
     return {};
 }
@@ -166,10 +175,17 @@ SqlResult<Spool::Range> Spool::oldest(Lane lane, uint64_t Totals::* account, uin
     for (uint64_t sum = 0; sum < std::min(bytes, max_removed_at_once); sum += unclaimed.integer(1)) {
         auto row = unclaimed.step();
         if (!row) return std::unexpected(row.error());
-        if (!*row || (created_before != whenever && unclaimed.integer(2) >= created_before)) break;
+        if (!*row || (created_before != whenever && !is_before(unclaimed.integer(2), created_before))) break;
         range.last = unclaimed.integer(0);
     }
     return range;
+}
+
+// A batch of a time before there was a spool is from a machine without a clock: how old it is nobody knows,
+// but no younger than this process.
+bool Spool::is_before(uint64_t created, uint64_t before) const {
+    const bool is_known = created >= first_plausible_nanos || before < first_plausible_nanos;
+    return created < before && (is_known || opened_created_ < before);
 }
 
 // Claims batches and deletes them; false: the reader was faster. What it has is passed over: Kafka may hold
@@ -205,7 +221,7 @@ SqlResult<> Spool::expire(Ledger& ledger) {
     if (!expiry_due()) return {};
     next_expiry_ns_ = monotonic_nanos() + expiry_interval_ns;
     const uint64_t age = options_.max_age_hours * nanos_per_hour;
-    const uint64_t now = time_.now();
+    const uint64_t now = shared_->time.now();
     if (now <= age) return {};
     for (Lane lane : lanes) {
         auto victims = oldest(lane, &Totals::expired, std::numeric_limits<uint64_t>::max(), now - age);

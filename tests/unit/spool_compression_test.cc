@@ -5,7 +5,9 @@
 #include <thread>
 
 #include "agent/base/clock.h"
+#include "agent/spool/accounts.h"
 #include "agent/spool/compression.h"
+#include "agent/spool/steady_time.h"
 #include "tests/unit/spool_files.h"
 
 using namespace tcptrail;
@@ -251,10 +253,77 @@ TEST_CASE("no step of the wall clock makes what is held old") {
     SteadyTime time(today, 5 * hour);
     CHECK(time.at(5 * hour) == today);
     CHECK(time.at(7 * hour) == today + 2 * hour);
-    time.begin_at(today - hour);
+    time.begin_at(today - hour, 5 * hour);
     CHECK(time.at(7 * hour) == today + 2 * hour);
-    time.begin_at(today + 9 * hour);
+    time.begin_at(today + 9 * hour, 5 * hour);
     CHECK(time.at(5 * hour) == today + 9 * hour);
+    // The next process of the same boot, when the clock has been set.
+    SteadyTime next(today + 1000 * hour, 6 * hour);
+    next.continue_from(time.unix_nanos_at_boot());
+    CHECK(next.at(6 * hour) == today + 10 * hour);
+}
+
+TEST_CASE("a spool goes on with the time of the one before it") {
+    TemporaryFolder folder;
+    Options options = options_in(folder.path());
+    options.max_age_hours = 1;
+    constexpr uint64_t day = 24 * 3'600'000'000'000;
+    {
+        open_spool(options);
+    }
+    // It ran with a clock that was a hundred days behind.
+    auto accounts = read_accounts(folder.file());
+    REQUIRE(accounts);
+    accounts->unix_nanos_at_boot -= 100 * day;
+    REQUIRE(write_accounts(folder.file(), *accounts));
+    {
+        Open open = open_spool(options);
+        REQUIRE(open.spool->append(messages(0, 10), {}));
+    }
+    Open open = open_spool(options);
+    REQUIRE(open.spool->maintain());
+    CHECK(open.spool->stats().expired == 0);
+    auto batch = open.reader->next();
+    REQUIRE((batch && *batch));
+    CHECK((*batch)->created_unix_nanos < unix_nanos() - 99 * day);
+    open.reader->release((*batch)->id);
+    // After another boot it is what the clock says.
+    accounts = read_accounts(folder.file());
+    open = {};
+    accounts = read_accounts(folder.file());
+    REQUIRE(accounts);
+    accounts->boot ^= 1;
+    REQUIRE(write_accounts(folder.file(), *accounts));
+    open = open_spool(options);
+    REQUIRE(open.spool->append(messages(10, 10), {}));
+    batch = open.reader->next();
+    REQUIRE((batch && *batch));
+    CHECK((*batch)->created_unix_nanos > unix_nanos() - day);
+}
+
+TEST_CASE("what a machine without a clock has appended does not expire as soon as it has one") {
+    TemporaryFolder folder;
+    Options options = options_in(folder.path());
+    {
+        open_spool(options);
+    }
+    auto accounts = read_accounts(folder.file());
+    REQUIRE(accounts);
+    accounts->unix_nanos_at_boot = 0;
+    REQUIRE(write_accounts(folder.file(), *accounts));
+    {
+        Open open = open_spool(options);
+        REQUIRE(open.spool->append(messages(0, 10), {}));
+    }
+    accounts = read_accounts(folder.file());
+    REQUIRE(accounts);
+    accounts->boot ^= 1;
+    REQUIRE(write_accounts(folder.file(), *accounts));
+    options.max_age_hours = 1;
+    Open open = open_spool(options);
+    REQUIRE(open.spool->maintain());
+    CHECK(open.spool->stats().expired == 0);
+    CHECK(drain(open).size() == 10);
 }
 
 TEST_CASE("what is appended after the clock was set back is newer all the same") {

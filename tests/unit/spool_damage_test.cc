@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "agent/spool/accounts.h"
+#include "agent/spool/first_page.h"
 #include "agent/spool/log_repair.h"
 #include "tests/unit/service_manager.h"
 #include "tests/unit/spool_files.h"
@@ -307,15 +308,59 @@ TEST_CASE("what an earlier round has left in the log stays out of it") {
         REQUIRE(open.spool->append(messages(i, 1, 3000), {}));
     CHECK(drain(open).size() == 20);
     sql(running.file(), "PRAGMA wal_checkpoint(RESTART)");
-    REQUIRE(open.spool->append(messages(100, 3, 300), {}));
+    for (int i = 0; i < 3; i++)
+        REQUIRE(open.spool->append(messages(100 + i, 1, 300), {}));
     TemporaryFolder killed;
     fs::copy_file(running.file(), killed.file());
-    const std::string log = read_file(running.file() + "-wal");
+    std::string log = read_file(running.file() + "-wal");
     write_file(killed.file() + "-wal", log);
-    CHECK(repair_log(killed.file()) == 0);
+    const std::string mended = killed.path() + "/mended";
+    CHECK(repair_log(killed.file(), mended) == 0);
+    CHECK(!fs::exists(mended + "-wal"));
+    // The second frame of this round.
+    log[32 + 8192 + 24 + 100] ^= 1;
+    write_file(killed.file() + "-wal", log);
+    CHECK(repair_log(killed.file(), mended) == 1);
+    CHECK(fs::file_size(mended + "-wal") < log.size() / 2);
     CHECK(read_file(killed.file() + "-wal") == log);
-    Open again = open_spool(options_in(killed.path()));
-    CHECK(drain(again).size() == 3);
+}
+
+TEST_CASE("what SQLite has dropped from the log, and written over in part, stays dropped") {
+    Killed killed;
+    killed.accounts.boot = 7;
+    std::string bad = killed.log;
+    bad[bad.size() / 2] ^= 1;
+    TemporaryFolder running;
+    killed.leave_in(running, bad);
+    std::set<std::string> left;
+    TemporaryFolder again;
+    Killed next;
+    {
+        Open open = open_spool(options_in(running.path()));
+        for (auto batch = open.reader->next(); batch && *batch; batch = open.reader->next())
+            for (const MessageView& message : (*batch)->messages)
+                left.emplace(message.value);
+        REQUIRE(open.spool->append(messages(1000, 1), "a later mark"));
+        left.emplace(messages(1000, 1).front().value);
+        // Killed: the log has frames of before behind its end, with its salts.
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+        std::optional<Accounts> known;
+        while (!known || known->mark != "a later mark") {
+            REQUIRE(std::chrono::steady_clock::now() < end);
+            known = read_accounts(running.file());
+        }
+        next.accounts = *known;
+        next.log = read_file(running.file() + "-wal");
+        fs::remove(next.folder.file());
+        fs::copy_file(running.file(), next.folder.file());
+    }
+    REQUIRE(repair_log(next.folder.file(), again.path() + "/mended") == 0);
+    next.leave_in(again, next.log);
+    Open open = open_spool(options_in(again.path()));
+    const auto values = drain(open);
+    CHECK(std::set(values.begin(), values.end()) == left);
+    CHECK(open.spool->stats().frames_repaired == 0);
+    CHECK(balanced(open.spool->stats()));
 }
 
 TEST_CASE("what was in a file that is gone, or is another one now, is counted") {
@@ -418,33 +463,105 @@ TEST_CASE("damage to the way to the batches costs none") {
 TEST_CASE("what was delivered does not come back from pages that are not used again yet") {
     TemporaryFolder folder;
     constexpr int batches = 300;
+    Options options = options_in(folder.path());
+    options.live_first = GENERATE(true, false);
+    const bool delivered_by_another = GENERATE(true, false);
     std::set<std::string> delivered;
-    {
-        Open open = open_spool(options_in(folder.path()));
-        for (int i = 0; i < batches; i++)
-            REQUIRE(open.spool->append(messages(i, 1, 900), {}));
-        for (int i = 0; i < 200; i++) {
+    const auto deliver = [&](Open& open, int count) {
+        for (int i = 0; i < count; i++) {
             auto batch = open.reader->next();
             REQUIRE((batch && *batch));
             delivered.emplace((*batch)->messages.front().value);
             open.reader->release((*batch)->id);
         }
         REQUIRE(open.spool->maintain());
+    };
+    {
+        Open open = open_spool(options);
+        for (int i = 0; i < batches; i++)
+            REQUIRE(open.spool->append(messages(i, 1, 900), {}));
+        deliver(open, delivered_by_another ? batches : 200);
+    }
+    if (delivered_by_another) {
+        // Ids of the live lane begin anew.
+        Open open = open_spool(options);
+        for (int i = 0; i < 100; i++)
+            REQUIRE(open.spool->append(messages(batches + i, 1, 200), {}));
     }
     {
         std::fstream file(folder.file(), std::ios::in | std::ios::out | std::ios::binary);
         file.seekp(8192);
         file << std::string(8192, '\0');
     }
-    Open open = open_spool(options_in(folder.path()));
+    Open open = open_spool(options);
+    CHECK(open.spool->stats().files_set_aside == 1);
     const auto values = drain(open);
-    CHECK(values.size() == batches - delivered.size());
+    CHECK(values.size() == 100);
     for (const std::string& value : values)
         CHECK(!delivered.contains(value));
     const auto stats = open.spool->stats();
-    CHECK(stats.released == batches);
     CHECK(stats.damaged == 0);
+    CHECK(stats.in == stats.released);
     CHECK(balanced(stats));
+}
+
+TEST_CASE("a first page that was lent when the process was killed is given back") {
+    TemporaryFolder folder;
+    {
+        open_spool(options_in(folder.path()));
+    }
+    const std::string spool = read_file(folder.file());
+    const std::string garbage(100'000, 'x');
+    TemporaryFolder other;
+    write_file(other.file(), garbage);
+    {
+        auto lent = FirstPage::lend(other.file(), folder.file());
+        REQUIRE(lent);
+        CHECK(read_file(other.file()) != garbage);
+        fs::copy(other.path(), folder.path() + "/killed", fs::copy_options::recursive);
+    }
+    CHECK(read_file(other.file()) == garbage);
+    CHECK(std::distance(fs::directory_iterator(other.path()), {}) == 1);
+    const std::string killed = folder.path() + "/killed/spool.db";
+    CHECK(read_file(killed) != garbage);
+    FirstPage::put_back(killed);
+    CHECK(read_file(killed) == garbage);
+    CHECK(!fs::exists(killed + "-page1"));
+}
+
+TEST_CASE("a loss that could not be written down is counted once") {
+    Killed killed;
+    killed.accounts.boot = 7;
+    std::string bad = killed.log;
+    bad[bad.size() / 2] ^= 1;
+    TemporaryFolder folder;
+    killed.leave_in(folder, bad);
+    uint64_t lost = 0;
+    for (int start = 0; start < 3; start++) {
+        TemporaryFolder copy;
+        fs::copy(folder.path(), copy.path(),
+                 fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+        auto known = read_accounts(copy.file());
+        REQUIRE(known);
+        struct stat status{};
+        REQUIRE(stat(copy.file().c_str(), &status) == 0);
+        known->inode = status.st_ino;
+        REQUIRE(write_accounts(copy.file(), *known));
+        // Another writes, so that the appender cannot.
+        sqlite3* other = nullptr;
+        Open open = open_spool(options_in(copy.path()));
+        REQUIRE(sqlite3_open(copy.file().c_str(), &other) == SQLITE_OK);
+        REQUIRE(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) == SQLITE_OK);
+        if (start > 0) CHECK(open.spool->stats().damaged == lost);
+        lost = open.spool->stats().damaged;
+        CHECK(lost > 0);
+        open = {};
+        sqlite3_close(other);
+        fs::remove(folder.file() + "-wal");
+        for (const auto& entry : fs::directory_iterator(copy.path()))
+            fs::copy_file(entry.path(), fs::path(folder.path()) / entry.path().filename(),
+                          fs::copy_options::overwrite_existing);
+    }
 }
 
 TEST_CASE("a log that is removed while the spool runs costs nothing") {
