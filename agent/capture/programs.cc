@@ -146,18 +146,7 @@ void Programs::LinkDestroy::operator()(bpf_link* link) const {
     bpf_link__destroy(link);
 }
 Programs::~Programs() {
-    if (!is_pinned()) return;
-    // libbpf would disable what a link is attached to, before it lets go of it; told not to, it closes
-    // nothing. The pins hold the links now: held here too, their programs would run beside those of the next
-    // agent in this process, until that ends.
-    for (auto& [program, link] : links_) {
-        if (!link) continue;
-        const int fd = bpf_link__fd(link.get());
-        bpf_link__disconnect(link.get());
-        close(fd);
-    }
-    for (const int event : trace_events_)
-        close(event);
+    if (is_pinned()) leave_links();
 }
 
 Result<std::unique_ptr<Programs>> Programs::load(const Options& options, Purpose purpose,

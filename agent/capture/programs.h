@@ -123,6 +123,7 @@ private:
     int attach_trace_event(HookStatus& hook, const bpf_program* program, Link& slot);
     int attach_to_kernel(HookStatus& hook, Link& slot);  // errno, or 0
     Result<> restore_link(const char* program, Link& link);
+    void leave_links();
     static int keep(Link& slot, bpf_link* link);  // errno, or 0
     static int attach_map_iterator(Link& slot, const bpf_program* program, int map);
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What another program took away from ours is put back.
+// What another program took away from ours is put back; and what the pins hold is left to them.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <string_view>
 #include <utility>
@@ -29,7 +32,29 @@ bool is_attached(const bpf_link* link, const bpf_program* program) {
     return bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &length) == 0 && at.prog_id == info.id;
 }
 
+bool is_trace_event(int fd) {
+    std::array<char, 64> name{};
+    const ssize_t length = readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), name.data(), name.size());
+    return length > 0 &&
+           std::string_view(name.data(), static_cast<size_t>(length)) == "anon_inode:[perf_event]";
+}
+
 }  // namespace
+
+// libbpf would disable what a link is attached to, before it lets go of it; told not to, it closes nothing.
+// The pins hold the links now: held here too, their programs would run beside those of the next agent in this
+// process, until that ends.
+void Programs::leave_links() {
+    for (auto& [name, link] : links_) {
+        if (!link) continue;
+        const bool is_ours = is_attached(link.get(), bpf_object__find_program_by_name(object_->obj, name));
+        const int fd = bpf_link__fd(link.get());
+        bpf_link__disconnect(link.get());
+        if (is_ours) close(fd);
+    }
+    for (const int event : trace_events_)
+        if (is_trace_event(event)) close(event);
+}
 
 Result<size_t> Programs::restore_links() {
     size_t restored = 0;

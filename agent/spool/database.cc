@@ -58,6 +58,15 @@ std::unexpected<Error> SqlError::within(const std::string& context) const {
     return fail(context + ": " + message);
 }
 
+std::unexpected<Error> unavailable(std::unexpected<Error> problem) {
+    problem.error().code = ExitCode::unavailable;
+    return problem;
+}
+
+std::unexpected<Error> unavailable(Error problem) {
+    return unavailable(std::unexpected(std::move(problem)));
+}
+
 void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
     sqlite3_finalize(statement);
 }

@@ -33,6 +33,10 @@ struct SqlError {
     std::unexpected<Error> within(const std::string& context) const;
 };
 
+// The same, of something that may pass: the spool goes on in memory meanwhile.
+std::unexpected<Error> unavailable(std::unexpected<Error> problem);
+std::unexpected<Error> unavailable(Error problem);
+
 template <class T = void>
 using SqlResult = std::expected<T, SqlError>;
 

@@ -44,32 +44,34 @@ void forget_page_count(std::span<char> first_page) {
 std::optional<FirstPage> FirstPage::lend(const std::string& path, const std::string& donor) {
     Fd file(open(path.c_str(), O_RDWR | open_flags));
     const Fd good(open(donor.c_str(), O_RDONLY | open_flags));
-    const Fd copy(open(copy_of(path).c_str(), O_WRONLY | O_CREAT | O_TRUNC | open_flags, 0640));
-    if (!file.valid() || !good.valid() || !copy.valid()) return std::nullopt;
     std::string before = read_page(file.get());
     std::string lent = read_page(good.get());
-    const bool is_kept = !before.empty() && !lent.empty() && write_page(copy.get(), before);
-    if (is_kept) forget_page_count(lent);
-    if (is_kept && write_page(file.get(), lent))
-        return FirstPage(path, std::move(file), std::move(before), std::move(lent));
-    if (is_kept) (void)write_page(file.get(), before);
-    (void)unlink(copy_of(path).c_str());
-    return std::nullopt;
+    if (before.empty() || lent.empty()) return std::nullopt;
+    forget_page_count(lent);
+    const Fd copy(open(copy_of(path).c_str(), O_WRONLY | O_CREAT | O_TRUNC | open_flags, 0640));
+    FirstPage page(path, std::move(file), std::move(before), std::move(lent));
+    if (!write_page(copy.get(), page.before_)) return std::nullopt;
+    if (!write_page(page.file_.get(), page.lent_)) {
+        (void)write_page(page.file_.get(), page.before_);
+        return std::nullopt;
+    }
+    return page;
 }
 
 FirstPage::~FirstPage() {
     if (!file_.valid()) return;
-    if (read_page(file_.get()) == lent_ && !write_page(file_.get(), before_)) return;
-    (void)unlink(copy_of(path_).c_str());
+    const bool is_theirs = read_page(file_.get()) != lent_;
+    if (is_theirs || write_page(file_.get(), before_)) (void)unlink(copy_of(path_).c_str());
 }
 
 void FirstPage::put_back(const std::string& path) {
     const Fd copy(open(copy_of(path).c_str(), O_RDONLY | open_flags));
-    if (!copy.valid()) return;
     const std::string before = read_page(copy.get());
+    // A copy that was not finished: nothing was lent yet.
+    if (before.empty() && copy.valid()) (void)unlink(copy_of(path).c_str());
+    if (before.empty()) return;
     const Fd file(open(path.c_str(), O_RDWR | open_flags));
-    if (before.empty() || !file.valid() || write_page(file.get(), before))
-        (void)unlink(copy_of(path).c_str());
+    if (write_page(file.get(), before) || !exists(path)) (void)unlink(copy_of(path).c_str());
 }
 
 }  // namespace tcptrail::spool

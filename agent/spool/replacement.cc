@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <utility>
@@ -21,6 +22,10 @@ namespace {
 
 constexpr const char* copy_suffix = ".new";
 constexpr const char* mended_suffix = ".mended";
+// For heads, pages that are not full, and the log.
+constexpr uint64_t least_room_bytes = 1u << 20;
+constexpr uint64_t overhead_fraction = 16;
+
 void remove_database(const std::string& path) {
     for (const char* suffix : {"", "-wal", "-shm"})
         (void)unlink((path + suffix).c_str());
@@ -38,10 +43,6 @@ public:
 private:
     std::string path_;
 };
-
-// For heads, pages that are not full, and the log.
-constexpr uint64_t least_room_bytes = 1u << 20;
-constexpr uint64_t overhead_fraction = 16;
 
 // Its tables can be read, and are those of another program, or of a later format: no damage. What fits of a
 // later one is read as it is.
@@ -142,9 +143,12 @@ SqlResult<std::string> copy_behind_damage(const std::string& path, const Account
     if (wrong == 0) return std::string();
     if (const auto room = has_room(path, known.totals.bytes); !room)
         return std::unexpected(SqlError{SQLITE_FULL, room.error().message});
-    if (!wrong || link(path.c_str(), mended.path().c_str()) != 0)
+    const bool is_linked = link(path.c_str(), mended.path().c_str()) == 0;
+    // Where files have one name each, what lies behind the damage is missing.
+    if (!is_linked && (errno == EPERM || errno == EOPNOTSUPP)) return std::string();
+    if (!wrong || !is_linked)
         return std::unexpected(
-            SqlError{SQLITE_CANTOPEN, "what is whole of its log cannot be written beside it"});
+            SqlError{SQLITE_CANTOPEN, "what is whole of its log cannot be kept beside it"});
     auto old = Database::open(mended.path());
     if (!old) return std::unexpected(old.error());
     // What belongs to the other name's log must not come into the file.
@@ -152,7 +156,8 @@ SqlResult<std::string> copy_behind_damage(const std::string& path, const Account
     const std::string copy = path + copy_suffix;
     remove_database(copy);
     auto store = open_store(copy);
-    auto done = store ? salvage(*old, *store, known, true) : SqlResult<>(std::unexpected(store.error()));
+    const auto done =
+        store ? salvage(*old, *store, known, true) : SqlResult<>(std::unexpected(store.error()));
     if (store) *store = {};
     return finished(copy, done);
 }
