@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -63,6 +64,31 @@ void fill_while_it_writes(std::chrono::seconds full, unsigned connections,
         REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > before; }));
     } while (std::chrono::steady_clock::now() < end);
     disk.free();
+    REQUIRE(says(agent, on_disk_again));
+    const Truth truth = truth_of(load);
+    require_delivered(setting, 2 * truth.connections);
+    require_stops(agent);
+    CHECK(require_audit(setting, {truth}).lost == 0);
+}
+
+// The disk takes nothing from some moment on, and then all again: Kafka gets events meanwhile, and none is
+// lost.
+void fail_while_it_writes(const std::function<void(SmallDisk&)>& fail,
+                          const std::function<void(SmallDisk&)>& mend) {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    SmallDisk disk(setting.folder(), 40);
+    Process agent(agent_on(setting, disk));
+    REQUIRE(is_tracing(agent));
+    Process load(generator(20'000, 2000));
+    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > 0; }));
+    fail(disk);
+    REQUIRE(says(agent, in_memory));
+    CHECK(agent.errors().find("cannot write to the spool") != std::string::npos);
+    const uint64_t before = setting.delivered();
+    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > before; }));
+    mend(disk);
     REQUIRE(says(agent, on_disk_again));
     const Truth truth = truth_of(load);
     require_delivered(setting, 2 * truth.connections);
@@ -216,48 +242,15 @@ TEST_CASE("fault 46: no folder for the spool can be made at the start", "[faults
 
 TEST_CASE("fault 46: ext4 turns read-only while it writes, by an error of its own, and is repaired",
           "[.long][root]") {
-    Broker::shared();
-    const Setting setting;
-    setting.create_topics();
-    SmallDisk disk(setting.folder(), 40);
-    Process agent(agent_on(setting, disk));
-    REQUIRE(is_tracing(agent));
-    Process load(generator(20'000, 2000));
-    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > 0; }));
-    disk.turn_read_only();
-    REQUIRE(says(agent, in_memory));
-    CHECK(agent.errors().find("cannot write to the spool") != std::string::npos);
-    const uint64_t before = setting.delivered();
-    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > before; }));
-    // ext4 lets it be written again only when it is mounted anew.
-    disk.repair();
-    REQUIRE(says(agent, on_disk_again));
-    const Truth truth = truth_of(load);
-    require_delivered(setting, 2 * truth.connections);
-    require_stops(agent);
-    CHECK(require_audit(setting, {truth}).lost == 0);
+    // It lets it be written again only when it is mounted anew.
+    fail_while_it_writes([](SmallDisk& disk) { disk.turn_read_only(); },
+                         [](SmallDisk& disk) { disk.repair(); });
 }
 
 TEST_CASE("fault 46: what the spool has open may not be written while it writes, and may again",
           "[.long][root]") {
-    Broker::shared();
-    const Setting setting;
-    setting.create_topics();
-    const SmallDisk disk(setting.folder(), 40);
-    Process agent(agent_on(setting, disk));
-    REQUIRE(is_tracing(agent));
-    Process load(generator(20'000, 2000));
-    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > 0; }));
-    disk.forbid_changes(true);
-    REQUIRE(says(agent, in_memory));
-    const uint64_t before = setting.delivered();
-    REQUIRE(eventually(seconds(30), [&] { return setting.delivered() > before; }));
-    disk.forbid_changes(false);
-    REQUIRE(says(agent, on_disk_again));
-    const Truth truth = truth_of(load);
-    require_delivered(setting, 2 * truth.connections);
-    require_stops(agent);
-    CHECK(require_audit(setting, {truth}).lost == 0);
+    fail_while_it_writes([](SmallDisk& disk) { disk.forbid_changes(true); },
+                         [](SmallDisk& disk) { disk.forbid_changes(false); });
 }
 
 TEST_CASE("fault 46: no inode is left", "[.long][root]") {
