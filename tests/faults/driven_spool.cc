@@ -106,8 +106,11 @@ Told DrivenSpool::write(const std::vector<std::string>& settings, const std::vec
     return told_by(output, status);
 }
 
-Told DrivenSpool::check() const {
-    const auto [status, output] = output_of({built("tests/tools/spool_driver"), "check", path_});
+Told DrivenSpool::check(const std::vector<std::string>& prefix) const {
+    std::vector<std::string> command = prefix;
+    for (const std::string& word : {built("tests/tools/spool_driver"), std::string("check"), path_.string()})
+        command.push_back(word);
+    const auto [status, output] = output_of(command);
     return told_by(output, status);
 }
 

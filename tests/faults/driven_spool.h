@@ -43,7 +43,8 @@ public:
     // over.
     Told write(const std::vector<std::string>& settings = {}, const std::vector<std::string>& faults = {},
                seconds limit = seconds(60)) const;
-    Told check() const;
+    // `prefix`: a command that runs it.
+    Told check(const std::vector<std::string>& prefix = {}) const;
     // How many file system calls `write` makes.
     uint64_t calls(const std::vector<std::string>& settings) const;
 

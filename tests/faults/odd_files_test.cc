@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -11,6 +12,7 @@
 
 #include "tests/catch.h"
 #include "tests/faults/driven_spool.h"
+#include "tests/kafka/setting.h"
 
 using namespace tests;
 
@@ -116,4 +118,46 @@ TEST_CASE("fault 49: something else lies where the spool's files should", "[faul
         CHECK(checked.status == 0);
         CHECK(checked.found == (odd.then == Then::in_memory ? 0 : 30));
     }
+}
+
+// FAT and exFAT, for example. What lies behind the damage cannot be read beside the file there.
+TEST_CASE("fault 49: the log is damaged where a file has no second name", "[faults]") {
+    const Folder folder;
+    const DrivenSpool killed(folder.path() / "killed");
+    // Long enough for the accounts beside the file to be written, and all of it in the log.
+    const Told told = killed.write({"appends=1000000", "fill=yes", "pause_ms=20"}, {}, seconds(3));
+    REQUIRE(told.status == 137);
+    REQUIRE(told.kept > 100);
+    const fs::path log = killed.path() / "spool.db-wal";
+    {
+        std::fstream file(log, std::ios::in | std::ios::out | std::ios::binary);
+        const auto middle = static_cast<std::streamoff>(fs::file_size(log) / 2);
+        file.seekg(middle);
+        const char byte = static_cast<char>(file.get() ^ 1);
+        file.seekp(middle);
+        file.put(byte);
+        REQUIRE(file.flush());
+    }
+    const DrivenSpool saved(folder.path() / "saved", killed);
+    const Told before = killed.check({built("tests/tools/deny"), "EPERM", "link,linkat"});
+    // The file itself, which the accounts name by its inode.
+    for (const auto& entry : fs::directory_iterator(saved.path()))
+        fs::copy_file(entry.path(), killed.path() / entry.path().filename(),
+                      fs::copy_options::overwrite_existing);
+    const Told behind = killed.check();
+    for (const Told* checked : {&before, &behind}) {
+        REQUIRE(checked->status == 0);
+        CHECK(checked->errors.empty());
+        const auto& stats = checked->stats.back();
+        CHECK(stats.at("held") == 0);
+        CHECK(stats.at("settled") == 1);
+        CHECK(stats.at("in") == checked->read.size() + stats.at("damaged"));
+        CHECK(is_balanced(stats));
+    }
+    CHECK(behind.stats.back().at("in") >= told.kept);
+    // As much as the accounts of the last second know of.
+    CHECK(before.stats.back().at("damaged") > 0);
+    CHECK(!before.read.empty());
+    CHECK(before.read.size() < behind.read.size());
+    CHECK(std::ranges::includes(behind.read, before.read));
 }

@@ -21,6 +21,7 @@
 #include "tests/catch.h"
 #include "tests/faults/audit.h"
 #include "tests/faults/broker.h"
+#include "tests/faults/foreign_call.h"
 #include "tests/faults/pins.h"
 
 using namespace tests;
@@ -134,6 +135,32 @@ TEST_CASE("reload: another configuration under load, nothing lost", "[faults][ro
     CHECK(consumed.output.find("\"number-3\"") != std::string::npos);
     CHECK(setting.reports().back().value("starts", 0U) == 4);
 }
+
+#ifdef __x86_64__
+TEST_CASE("fault 57: files that have links' numbers by now outlive a reload", "[faults][root]") {
+    Broker::shared();
+    const Setting setting;
+    setting.create_topics();
+    const BpfFs bpffs(setting.folder());
+    Process agent(setting.agent(brokers(), {bpffs.setting()}));
+    REQUIRE(is_tracing(agent));
+    const auto taken = take_links(agent.pid());
+    REQUIRE(taken.size() >= 5);
+    REQUIRE(says(agent, "tracing the TCP connections", 2));
+    const auto file_of = [&](int fd) {
+        const auto number = "/proc/" + std::to_string(agent.pid()) + "/fd/" + std::to_string(fd);
+        std::error_code gone;
+        return std::filesystem::read_symlink(number, gone).string();
+    };
+    for (const int fd : taken)
+        CHECK(file_of(fd) == file_of(STDERR_FILENO));
+    const Truth truth = truth_of(run(generator(300)));
+    std::this_thread::sleep_for(seconds(2));
+    require_stops(agent);
+    CHECK(detach(bpffs).status == 0);
+    CHECK(require_audit(setting, {truth}).lost == 0);
+}
+#endif
 
 TEST_CASE("fault 57: SIGHUP with a file that is wrong, and with one that does not work", "[faults][root]") {
     const Setting setting;

@@ -25,6 +25,10 @@ constexpr std::pair<const char*, uint32_t> calls[] = {
     {"perf_event_open", SYS_perf_event_open},
     {"clone3", SYS_clone3},
     {"clone", SYS_clone},
+#ifdef SYS_link
+    {"link", SYS_link},
+#endif
+    {"linkat", SYS_linkat},
 };
 
 constexpr std::pair<const char*, uint32_t> errors[] = {
