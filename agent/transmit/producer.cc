@@ -18,6 +18,8 @@ constexpr auto file_interval = std::chrono::milliseconds(900);
 constexpr auto tell_again = std::chrono::seconds(60);
 // and where there is trouble.
 constexpr auto tell_again_in_trouble = std::chrono::seconds(5);
+// A megabyte; more are on their way at a time only where much is sent.
+constexpr size_t most_spare_headers = 4096;
 
 HeadersPtr headers_of(Topic topic) {
     HeadersPtr headers(rd_kafka_headers_new(2));
@@ -90,8 +92,33 @@ Producer::~Producer() {
     rd_kafka_queue_io_event_enable(reports.get(), -1, nullptr, 0);
 }
 
+// A list belongs to one message, and takes four allocations; all of a topic are the same.
+HeadersPtr Producer::take_headers(size_t topic) {
+    auto& spare = spare_headers_[topic];
+    if (spare.empty()) return HeadersPtr(rd_kafka_headers_copy(headers_[topic].get()));
+    HeadersPtr headers = std::move(spare.back());
+    spare.pop_back();
+    return headers;
+}
+
+void Producer::keep_headers(size_t topic, HeadersPtr headers) {
+    auto& spare = spare_headers_[topic];
+    if (spare.size() < most_spare_headers) spare.push_back(std::move(headers));
+}
+
+// Of a message that is done with, and destroyed next.
+void Producer::keep_headers_of(const rd_kafka_message_t& message) {
+    rd_kafka_headers_t* headers = nullptr;
+    const auto topic = std::ranges::find(topics_, message.rkt, &TopicPtr::get);
+    if (topic == topics_.end() || rd_kafka_message_detach_headers(const_cast<rd_kafka_message_t*>(&message),
+                                                                  &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    keep_headers(static_cast<size_t>(topic - topics_.begin()), HeadersPtr(headers));
+}
+
 void Producer::take_report(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
     auto& producer = static_cast<Producer&>(*static_cast<ClientOwner*>(opaque));
+    producer.keep_headers_of(*message);
     rd_kafka_resp_err_t error = message->err;
     // With acks=all a report without an error says that it is stored; nothing less counts. Without an offset
     // it is only concluded from the success of a later batch (rd_kafka_dr_implicit_ack()), which a broker may
@@ -139,7 +166,7 @@ rd_kafka_resp_err_t Producer::send(const spool::MessageView& message, void* tag)
     }
     // A list of our own: with RD_KAFKA_VTYPE_HEADER a refused message's headers are freed twice
     // (librdkafka#4627).
-    HeadersPtr headers(rd_kafka_headers_copy(headers_[topic].get()));
+    HeadersPtr headers = take_headers(topic);
     rd_kafka_vu_t parts[6];
     parts[0].vtype = RD_KAFKA_VTYPE_RKT;
     parts[0].u.rkt = topics_[topic].get();
@@ -154,9 +181,12 @@ rd_kafka_resp_err_t Producer::send(const spool::MessageView& message, void* tag)
     parts[5].vtype = RD_KAFKA_VTYPE_HEADERS;
     parts[5].u.headers = headers.get();
     ErrorPtr error(rd_kafka_produceva(client_.get(), parts, std::size(parts)));
-    if (error) return rd_kafka_error_code(error.get());
-    (void)headers.release();  // the message's now
-    return RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (!error) {
+        (void)headers.release();  // the message's now
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+    keep_headers(topic, std::move(headers));
+    return rd_kafka_error_code(error.get());
 }
 
 Producer::TopicState Producer::probe(Topic topic, int timeout_ms) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/base/error.h"
 #include "agent/spool/batch.h"
@@ -71,6 +72,9 @@ private:
     static void take_report(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque);
     static void take_error(rd_kafka_t*, int error, const char* reason, void* opaque);
     void look_at_files();
+    HeadersPtr take_headers(size_t topic);
+    void keep_headers(size_t topic, HeadersPtr headers);
+    void keep_headers_of(const rd_kafka_message_t& message);
 
     const Options& options_;
     ProducerListener& listener_;
@@ -81,6 +85,7 @@ private:
     ClientPtr client_;
     std::array<TopicPtr, topic_count> topics_;
     std::array<HeadersPtr, topic_count> headers_;  // of each record of a topic
+    std::array<std::vector<HeadersPtr>, topic_count> spare_headers_;
     uint32_t batch_bytes_ = 0;
     std::string framed_;
 };
