@@ -16,7 +16,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Of tcptrail's size; reference.cc takes from it. */
 struct {
     __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 1 << 25);
+    __uint(max_entries, 1 << 23);
 } ring SEC(".maps");
 
 __u64 ring_full = 0;

@@ -101,13 +101,15 @@ private:
     std::map<std::string, std::vector<bool>> seen_;
 };
 
-// From when the agent had made the event until the broker had stored it.
+// From the end of the connection, or when the agent made an event of one that is open, until the broker had
+// stored it.
 void note_delay(const rd_kafka_message_t* message, const ConnectionEvent& event,
                 std::vector<int64_t>& delays) {
+    const uint64_t began = event.ended_unix_nanos() ? event.ended_unix_nanos() : event.emitted_unix_nanos();
     rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     const int64_t stored = rd_kafka_message_timestamp(message, &type);
     if (type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME)
-        delays.push_back(stored - static_cast<int64_t>(event.emitted_unix_nanos() / 1'000'000));
+        delays.push_back(stored - static_cast<int64_t>(began / 1'000'000));
 }
 
 void print(std::vector<int64_t> delays) {

@@ -51,7 +51,7 @@ class Agent:
             raise
         return self
 
-    def __exit__(self, *_):
+    def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -59,6 +59,9 @@ class Agent:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def __exit__(self, *_):
+        self.stop()
         shutil.rmtree(self.folder)
 
     def log(self):
@@ -85,6 +88,16 @@ class Agent:
         wait_for("the account of the namespace", lambda: int(account().get("lifecycles_counted", 0)) >= counted,
                  3 * REPORT_SECONDS)
         return int(account()["lifecycles_told"])
+
+    def ends_in_spool(self, inodes):
+        """Ends of connections in these namespaces. Of one that was stopped, and had no broker."""
+        marks = [f'"netns":{inode},'.encode() for inode in inodes]
+        command = [f"{BUILD}/tcptrail", "spool", "export", "--directory", f"{self.folder}/spool"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as export:
+            ends = sum(b"EVENT_KIND_CLOSED" in line and any(mark in line for mark in marks) for line in export.stdout)
+        if export.returncode:
+            raise BenchError(f"tcptrail spool export: exit status {export.returncode}")
+        return ends
 
     def size_of_spool(self):
         folder = f"{self.folder}/spool"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured beside nothing: tcptrail, its peers, and our own references. Each tells how many ends it told of.
 
-A scene says whose ends are counted: `netns` is the inode of a network namespace, `marks` are texts of which one is in
-each line of a peer about these connections; peers know no namespaces.
+A scene says whose ends are counted: `netns` is the inode of a network namespace, `inodes` of all that it has, `marks` are
+texts of which one is in each line of a peer about these connections; peers know no namespaces.
 """
 import collections
 import json
@@ -12,6 +12,7 @@ import subprocess
 import time
 
 from lib import costs
+from lib.agent import Agent
 from lib.host import BUILD, FOLDER, BenchError
 
 SUMMARY = re.compile(r"seen (\d+) = told (\d+) \+ lost (\d+)(?: \((.*?)\))?.*shown (\d+)")
@@ -97,6 +98,41 @@ class Tcptrail(Arm):
         return Told(shown, {found[4] or "unknown": lost} if lost else {})
 
 
+class OnProcessors:
+    """In the place of an agent's memory cgroup."""
+
+    def __init__(self, cpus):
+        self.cpus = cpus
+
+    def command(self, words):
+        return ["taskset", "-c", self.cpus, *words]
+
+
+class Stored(Arm):
+    """The agent as it runs on a host, but without a broker: all of it but Kafka."""
+
+    name = "tcptrail run"
+
+    def start(self, scene, cpus):
+        self.scene = scene
+        self.agent = Agent(OnProcessors(cpus))
+        self.agent.__enter__()
+        self.pid = self.agent.pid
+
+    def stop(self):
+        lost = self.agent.lost()
+        self.agent.stop()
+        told = Told(self.agent.ends_in_spool(self.scene.inodes), lost)
+        self.agent.__exit__()
+        return told
+
+    def kill(self):
+        self.agent.__exit__()
+
+    def configuration(self):
+        return f"`tcptrail run`, into its spool: `{' '.join(word for word in self.agent.words if '/' not in word)}`"
+
+
 class LibbpfTool(Arm):
     def command(self):
         return [*PRIVATELY, self.name, "-w"]
@@ -176,7 +212,8 @@ class EmitOnly(Reference):
         return Told(account["told"], {"ring_full": account["ring_full"]} if account["ring_full"] else {})
 
 
-ALL = {each.name.replace(" ", "-"): each for each in (Tcptrail, EmitOnly, Empty, Tcplife, Tcpstates, Bpftrace)}
+OURS = [Tcptrail.name, Stored.name]
+ALL = {each.name.replace(" ", "-"): each for each in (Tcptrail, Stored, EmitOnly, Empty, Tcplife, Tcpstates, Bpftrace)}
 
 
 def make(names):

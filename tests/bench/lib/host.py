@@ -3,6 +3,7 @@
 import collections
 import json
 import os
+import re
 import subprocess
 
 BUILD = os.environ.get("BUILD", "build")
@@ -10,7 +11,9 @@ FOLDER = f"{BUILD}/bench"
 CPUS = sorted(os.sched_getaffinity(0))
 LOAD_CPU, TOOL_CPU = CPUS[0], CPUS[-1]
 TRACING = {"tracing", "tracepoint", "raw_tracepoint", "raw_tracepoint_writable", "kprobe", "perf_event", "lsm"}
-PACKAGES = ("libbpf-tools", "bpftrace", "iperf3", "wrk")
+PACKAGES = ("libbpf-tools", "bpftrace", "iperf3", "wrk", "librdkafka1", "libsqlite3-0", "libprotobuf32|libprotobuf32t64",
+            "libzstd1")
+KAFKA = "tests/kafka/jars.sha256"
 
 
 class BenchError(Exception):
@@ -35,6 +38,10 @@ def tracing_programs():
 
 
 def version_of(package):
+    """a|b: whichever is installed."""
+    names = package.split("|")
+    if len(names) > 1:
+        return next((found for found in map(version_of, names) if found != "not installed"), "not installed")
     done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True)
     return done.stdout if done.returncode == 0 else "not installed"
 
@@ -50,11 +57,27 @@ def kernel():
     return os.uname().release.split("-")[0]
 
 
+def kafka_version():
+    with open(KAFKA, encoding="ascii") as file:
+        found = re.search(r"kafka-clients-([\d.]+)\.jar", file.read())
+    return found[1] if found else "?"
+
+
+def statistics_are_on():
+    """Whether the kernel measures all BPF programs, which costs each of their runs."""
+    try:
+        with open("/proc/sys/kernel/bpf_stats_enabled", encoding="ascii") as file:
+            return file.read().strip() != "0"
+    except FileNotFoundError:
+        return False
+
+
 def describe():
     """Lines about what is measured, and on what."""
+    packages = [f"{package.split('|')[0]} {version_of(package)}" for package in PACKAGES]
     return [f"Linux {os.uname().release}, {len(CPUS)} CPUs ({processor()})",
             output_of([f"{BUILD}/tcptrail", "--version"]).strip(),
-            ", ".join(f"{package} {version_of(package)}" for package in PACKAGES)]
+            ", ".join([*packages, f"Kafka {kafka_version()}"])]
 
 
 class Surroundings:

@@ -52,4 +52,6 @@ def broker(options, report):
             found = stack.enter_context(Broker())
         except BenchError as error:
             report.write(f"No broker ({str(error).splitlines()[0]}): events go to the spool only.\n")
+            if not options.no_broker:
+                report.check(False, "a broker, without which the whole path is not measured")
         yield found

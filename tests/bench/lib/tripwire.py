@@ -32,7 +32,7 @@ class Watched(arms.Tcptrail):
 
 
 def run(options, report):
-    """Exit status: 75 where the machine is too noisy to say."""
+    """Exit status: 75 where the machine is too noisy to say; 1 also where something was not told."""
     report.begin("Tripwire", "W1 FIN, 0 B; base is emit only.")
     tool = Watched()
     _, outcomes = loopback.measure(options, loopback.KINDS["fin0"], loopback.PLACES["other"], [tool], arms.EmitOnly(),
@@ -41,6 +41,8 @@ def run(options, report):
     report.write(f"time with tcptrail / time with emit only: {outcome.slowdown_text()}; {how}")
     report.check(outcome.is_complete, f"told {outcome.told_text()}")
     report.end()
+    if not outcome.is_complete:
+        return GREW
     if len(outcome.ratios) < FEWEST:
         report.write("No verdict: too noisy.")
         return TOO_NOISY

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From a record to the message for Kafka.
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
 
 #include "agent/base/clock.h"
@@ -41,6 +46,36 @@ void context_stage(benchmark::State& state) {
     });
 }
 BENCHMARK(context_stage)->Name("context/find_known");
+
+// CLOCK_BOOTTIME nanoseconds, as far as /proc tells.
+uint64_t own_start_ns() {
+    std::ifstream file("/proc/self/stat");
+    std::string stat{std::istreambuf_iterator<char>(file), {}};
+    std::istringstream fields(stat.substr(stat.rfind(')') + 1));
+    std::string skipped;
+    for (int field = 3; field < 22; ++field)
+        fields >> skipped;
+    uint64_t ticks = 0;
+    fields >> ticks;
+    return ticks * (1'000'000'000 / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
+}
+
+// Of an owner that is not: /proc is read. It is this process, which seems to have called execve() each time.
+void context_of_new(benchmark::State& state) {
+    context::Context context(context::Options{});
+    connections::Owner owner;
+    owner.pid = static_cast<uint32_t>(getpid());
+    owner.start_ns = own_start_ns();
+    if (context.find(owner).executable.empty()) state.SkipWithError("/proc does not tell of this process");
+    Meter meter;
+    for (auto _ : state)
+        for (const char* name : {"one", "other"}) {
+            owner.name = name;
+            benchmark::DoNotOptimize(context.find(owner));
+        }
+    meter.report(state, 2 * state.iterations());
+}
+BENCHMARK(context_of_new)->Name("context/find_new");
 
 // With the look-up of the owner, whose views it needs: as the agent encodes for Kafka,
 void encode_message(benchmark::State& state) {

@@ -6,6 +6,8 @@ from lib import arms, triples
 from lib.host import TOOL_CPU
 from lib.workloads.loopback import KINDS, PLACES, Scene, fitting
 
+SECONDS = 5  # of a run: a thousandth of the calls must be many
+GOAL_US = 5
 PERCENTILES = {"p50": "50 %", "p99": "99 %", "p999": "99.9 %"}
 
 
@@ -22,26 +24,35 @@ class Timed(Scene):
 
 
 def triple(arm, connections):
-    """{percentile: (without, with the arm) in ns}, each of one run; without: the mean of before and after."""
+    """({percentile: (without, with the arm) in ns}, whether all was told). Without: the mean of before and after."""
     kind, place = KINDS["fin0"], PLACES["other"]
-    taken = []
+    taken, outcome = [], triples.Outcome(arm.name)
     with Timed(kind, place.load_cpus, connections) as scene:
         for each in (None, arm, None):
-            triples.run_with(each, scene, str(TOOL_CPU))
+            run, told = triples.run_with(each, scene, str(TOOL_CPU))
             taken.append(scene.times)
+            if each:
+                outcome.add(run, run, run, told)
     before, during, after = taken
-    return {which: ((before[which] + after[which]) / 2, during[which]) for which in PERCENTILES}
+    return {which: ((before[which] + after[which]) / 2, during[which]) for which in PERCENTILES}, outcome.is_complete
 
 
 def run(options, report):
     chosen = arms.make(options.arms)
-    connections = options.connections or 2 * fitting(KINDS["fin0"], PLACES["other"].load_cpus)
+    connections = options.connections or fitting(KINDS["fin0"], PLACES["other"].load_cpus, SECONDS)
     report.begin("connect()", f"Its time, as the caller measures it; {connections} calls in each run, medians of "
-                 f"{options.triples} triples. The whole handshake is in it: on loopback it happens in the call.")
+                 f"{options.triples} runs, each between two without. The whole handshake is in it: on loopback it happens in "
+                 "the call.")
     found = {arm.name: [] for arm in chosen}
-    for _ in range(options.triples):
-        for arm in chosen:
-            found[arm.name].append(triple(arm, connections))
+    complete = {arm.name: True for arm in chosen}
+    for turn in range(options.triples):
+        first = turn % len(chosen)
+        for arm in chosen[first:] + chosen[:first]:
+            times, told_all = triple(arm, connections)
+            found[arm.name].append(times)
+            complete[arm.name] &= told_all
+            report.progress(f"{arm.name}: " + ", ".join(f"{text} {times[which][0]} -> {times[which][1]}"
+                                                        for which, text in PERCENTILES.items()))
     rows = []
     for name, each in found.items():
         row = [name]
@@ -52,4 +63,11 @@ def run(options, report):
                        f"({min(added) / 1000:.2f} to {max(added) / 1000:.2f})")
         rows.append(row)
     report.table(["arm", *(f"us, {text}: without + added" for text in PERCENTILES.values())], rows)
+    added = {name: statistics.median(during - without for without, during in (pair["p999"] for pair in each)) / 1000
+             for name, each in found.items()}
+    for name in arms.OURS:
+        if name in added:
+            report.check(complete[name], f"{name} told all")
+            beside = "; ".join(f"{other} {value:.2f}" for other, value in added.items() if other not in arms.OURS)
+            report.goal(f"connect(), 99.9 %, {name}: added", GOAL_US, added[name], "us", beside=beside)
     report.end()

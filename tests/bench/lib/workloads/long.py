@@ -21,6 +21,7 @@ class Scene:
     def __enter__(self):
         self.namespace = Namespace()
         self.netns = self.namespace.inode
+        self.inodes = [self.netns]
         self.server = subprocess.Popen(["taskset", "-c", str(TOOL_CPU), *self.namespace.enter, *self.serve],
                                        stdout=subprocess.PIPE, text=True)
         for line in self.server.stdout:
@@ -67,10 +68,14 @@ def run(options, report):
     for scene in (Throughput, Requests):
         report.write(f"### {scene.title}\n")
         chosen = arms.make(options.arms)
-        outcomes = triples.measure(scene, chosen, str(TOOL_CPU), options.triples,
+        outcomes = triples.measure(scene, chosen, str(TOOL_CPU), options.triples, has_witness=False,
                                    progress=lambda outcome: report.progress(f"{outcome.name}: {outcome.slowdown_text()}"))
         sections.slowdown(report, outcomes)
         report.picture(charts.slowdown(f"w8-{scene.__name__.lower()}", f"W8 {scene.title}", outcomes.values()), "slowdown")
-        sections.complete(report, outcomes)
+        sections.complete(report, outcomes, options.triples)
+        for name in arms.OURS:
+            if name in outcomes and outcomes[name].ratios:
+                report.goal(f"W8 {scene.title}, beside {name}", 0.99, 1 / outcomes[name].slowdown, "of base", at_least=True,
+                            beside=sections.floors(outcomes, lambda outcome: 1 / outcome.slowdown))
         sections.configuration(report, chosen)
     report.end()

@@ -9,16 +9,20 @@ from lib.host import BUILD, CPUS, LOAD_CPU, TOOL_CPU, BenchError
 from lib.namespaces import Namespace
 
 SECONDS = 0.6  # that a run should take
+# Where all processors are busy: the less of the work that the tool puts off falls behind the end of the run.
+SATURATED_SECONDS = 1.5
 FIRST_PORT = 20001
 
 Kind = collections.namedtuple("Kind", "name end bytes")
-Place = collections.namedtuple("Place", "name load_cpus tool_cpus")
+Place = collections.namedtuple("Place", "name load_cpus tool_cpus seconds")
 
 KINDS = {"fin0": Kind("FIN, 0 B", "fin", 0), "fin256": Kind("FIN, 256 B each way", "fin", 256),
          "rst0": Kind("RST, 0 B", "rst", 0), "rst256": Kind("RST, 256 B each way", "rst", 256)}
-PLACES = {"other": Place("the tool on another processor", [LOAD_CPU], str(TOOL_CPU)),
-          "same": Place("the tool on the generator's processor", [LOAD_CPU], str(LOAD_CPU)),
-          "saturated": Place("a generator on each processor", CPUS, ",".join(map(str, CPUS)))}
+PLACES = {"other": Place("the tool on another processor", [LOAD_CPU], str(TOOL_CPU), SECONDS),
+          "same": Place("the tool on the generator's processor", [LOAD_CPU], str(LOAD_CPU), SECONDS),
+          "saturated": Place("a generator on each processor", CPUS, ",".join(map(str, CPUS)), SATURATED_SECONDS)}
+GOALS = {"fin0": 1.07, "fin256": 1.05}
+BESIDE_TCPLIFE = 20
 
 
 class Scene:
@@ -31,6 +35,7 @@ class Scene:
     def __enter__(self):
         self.namespace = Namespace()
         self.netns = self.namespace.inode
+        self.inodes = [self.netns]
         return self
 
     def __exit__(self, *_):
@@ -55,18 +60,29 @@ class Scene:
         return triples.Run(max(each["seconds"] for each in self.said), 2 * made, self.namespace.opens() - before)
 
 
-def fitting(kind, cpus):
-    """How many connections take SECONDS here, in thousands."""
+def fitting(kind, cpus, seconds=SECONDS):
+    """How many connections take so long here, in thousands."""
     with Scene(kind, cpus, 5000) as scene:
         scene.run()
-        return 1000 * max(1, round(SECONDS * 5 / scene.run().cost))
+        return 1000 * max(1, round(seconds * 5 / scene.run().cost))
 
 
 def measure(options, kind, place, chosen, base=None, progress=lambda outcome: None):
-    connections = options.connections or fitting(kind, place.load_cpus)
+    connections = options.connections or fitting(kind, place.load_cpus, place.seconds)
     outcomes = triples.measure(lambda: Scene(kind, place.load_cpus, connections), chosen, place.tool_cpus, options.triples,
                                base, progress)
     return connections, outcomes
+
+
+def goals(report, kind_name, place_name, outcomes):
+    what = f"W1 {KINDS[kind_name].name}; {PLACES[place_name].name}"
+    if kind_name in GOALS and place_name != "same":
+        sections.slowdown_goals(report, what, GOALS[kind_name], outcomes)
+    peer = outcomes.get("tcplife")
+    for name in arms.OURS if kind_name == "fin0" and peer and peer.ratios else ():
+        if name in outcomes and outcomes[name].ratios:
+            times = (peer.slowdown - 1) / max(outcomes[name].slowdown - 1, 1e-3)
+            report.goal(f"{what}, {name}: adds less than tcplife", BESIDE_TCPLIFE, times, "times", at_least=True)
 
 
 def run(options, report):
@@ -81,6 +97,7 @@ def run(options, report):
         report.picture(charts.slowdown(f"w1-{kind_name}-{place_name}", f"W1 {kind.name}; {place.name}", outcomes.values()),
                        "slowdown")
         sections.kernel(report, lambda: Scene(kind, place.load_cpus, 4 * connections), chosen, place.tool_cpus)
-        sections.complete(report, outcomes)
+        sections.complete(report, outcomes, options.triples)
+        goals(report, kind_name, place_name, outcomes)
         sections.configuration(report, chosen)
         report.end()

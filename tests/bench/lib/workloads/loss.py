@@ -79,6 +79,8 @@ def run(options, report):
     report.table(["by", "retransmits"], rows)
     report.check(told.ends == opens and not told.lost, f"told {told.ends}, SNMP {opens}")
     report.check(sum(true.values()) > 0, "packets were lost")
+    # Those of attempts are counted for the socket that they belong to, if there is one yet.
+    report.check(sent_again - synacks <= in_sum <= sent_again, f"in sum {in_sum}, RetransSegs {sent_again - synacks} to {sent_again}")
     report.check(not wrong, f"{len(true) - len(wrong)} of {len(true)} clients as the kernel counted"
                  + "".join(f"; port {port}: {pair[0]}, told {pair[1]}" for port, pair in list(wrong.items())[:3]))
     report.end()
