@@ -21,10 +21,8 @@
 namespace {
 
 constexpr std::pair<const char*, uint32_t> calls[] = {
-    {"bpf", SYS_bpf},
-    {"perf_event_open", SYS_perf_event_open},
-    {"clone3", SYS_clone3},
-    {"clone", SYS_clone},
+    {"bpf", SYS_bpf},       {"perf_event_open", SYS_perf_event_open},
+    {"clone3", SYS_clone3}, {"clone", SYS_clone},
 #ifdef SYS_link
     {"link", SYS_link},
 #endif
