@@ -24,15 +24,22 @@ static __always_inline __u64 call_cookie_of(const struct sock* sk) {
 
 /* ---- accept() */
 
-/* `sk` may have ended meanwhile, and its address be another's: nothing is written that was not compared. */
-static __always_inline int call_accepted(const struct sock* sk) {
-    struct tcptrail_birth* birth = sk ? store_find(sk) : NULL;
-
+/*
+ * `sk`, whose birth is this, was accepted by `task`, which is `current`. It may have ended meanwhile, and its
+ * address be another's: nothing is written that was not compared.
+ */
+static __always_inline int call_accepted_by(const struct sock* sk, struct tcptrail_birth* birth,
+                                            struct task_struct* task) {
     if (!birth || birth->accepted_ns) return 0;
     if (birth->cookie && birth->cookie != call_cookie_of(sk)) return 0;
-    owner_replace(birth, TCPTRAIL_OWNER_ACCEPT); /* in-kernel servers and SMC accept for somebody else */
+    /* In-kernel servers and SMC accept for somebody else. */
+    owner_replace(birth, TCPTRAIL_OWNER_ACCEPT, task);
     birth->accepted_ns = clock_read();
     return 0;
+}
+
+static __always_inline int call_accepted(const struct sock* sk) {
+    return sk ? call_accepted_by(sk, store_find(sk), bpf_get_current_task_btf()) : 0;
 }
 
 /* ---- connect() */
@@ -200,9 +207,9 @@ static __always_inline int call_bind_returned(const struct sock* sk, const void*
 
 /* ---- the system calls' exits */
 
-/* The file behind a descriptor of the current task, or NULL. */
-static __always_inline struct file* call_file_of(int descriptor) {
-    struct fdtable* table = bpf_get_current_task_btf()->files->fdt;
+/* The file behind a descriptor of `current`, which is `task`, or NULL. */
+static __always_inline struct file* call_file_of(int descriptor, const struct task_struct* task) {
+    struct fdtable* table = task->files->fdt;
     struct file* file = NULL;
 
     if (descriptor < 0 || (__u32)descriptor >= table->max_fds) return NULL;
@@ -212,16 +219,23 @@ static __always_inline struct file* call_file_of(int descriptor) {
 
 /* accept() returns a socket or an error: no look whether it is one. What has a birth is of TCP's own. */
 static __always_inline int call_accept_exits(long result) {
-    struct file* file = call_file_of((int)result);
+    struct task_struct* task = bpf_get_current_task_btf();
+    struct file* file = call_file_of((int)result, task);
     struct socket* socket = file ? BPF_CORE_READ(file, private_data) : NULL;
     const struct sock* sk = socket ? BPF_CORE_READ(socket, sk) : NULL;
 
-    return sk ? call_accepted(store_get((__u64)sk) ? sk : compat_held_socket(sk)) : 0;
+    struct tcptrail_birth* birth = sk ? store_find(sk) : NULL;
+
+    if (sk && !birth) {
+        sk = compat_held_socket(sk);
+        birth = sk ? store_find(sk) : NULL;
+    }
+    return call_accepted_by(sk, birth, task);
 }
 
 /* NULL where it is no socket: only a socket points back at its file. */
 static __always_inline struct sock* call_socket_of(int descriptor) {
-    struct file* file = call_file_of(descriptor);
+    struct file* file = call_file_of(descriptor, bpf_get_current_task_btf());
     struct socket* socket = file ? BPF_CORE_READ(file, private_data) : NULL;
 
     return socket && BPF_CORE_READ(socket, file) == file ? BPF_CORE_READ(socket, sk) : NULL;

@@ -90,14 +90,15 @@ static __always_inline void state_child(struct sock* child, const struct tcp_soc
 }
 
 static __always_inline void state_listen(struct sock* sk) {
+    struct task_struct* task = bpf_get_current_task_btf();
     struct tcptrail_listener listener = {};
     __u64 key = (__u64)sk;
 
     listener.cookie = bpf_get_socket_cookie(sk);
     listener.opened_ns = clock_read();
     listener.owner.cgroup_id = compat_cgroup_id(sk);
-    if (!owner_is_kernel()) {
-        owner_set_process(&listener.owner, listener.thread_name);
+    if (!owner_is_kernel(task)) {
+        owner_set_process(&listener.owner, listener.thread_name, task);
         listener.owner_source = TCPTRAIL_OWNER_LISTENER;
     }
     if (bpf_map_update_elem(&listeners, &key, &listener, BPF_ANY)) count(TCPTRAIL_LISTENERS_NOT_STORED);

@@ -25,10 +25,9 @@ static __always_inline void owner_set_current_actor(struct tcptrail_actor* to, s
     bpf_get_current_comm(to->name, sizeof(to->name));
 }
 
-/* `current`: all but the cgroup, which is the socket's; and the name of its thread. */
-static __always_inline void owner_set_process(struct tcptrail_owner* to, char* thread_name) {
-    struct task_struct* task = bpf_get_current_task_btf();
-
+/* `task` is `current`: all but the cgroup, which is the socket's; and the name of its thread. */
+static __always_inline void owner_set_process(struct tcptrail_owner* to, char* thread_name,
+                                              struct task_struct* task) {
     bpf_get_current_comm(thread_name, TCPTRAIL_NAME_LEN);
     if (task->pid == task->tgid) {
         to->actor.pid = task->tgid;
@@ -42,10 +41,10 @@ static __always_inline void owner_set_process(struct tcptrail_owner* to, char* t
 
 /*
  * `current` is a thread of the kernel's own, and the call nobody's: MPTCP opens and closes subflows from a
- * worker, as network file systems do.
+ * worker, as network file systems do. To ask for `current` is a call each time.
  */
-static __always_inline bool owner_is_kernel(void) {
-    return bpf_get_current_task_btf()->flags & PF_KTHREAD;
+static __always_inline bool owner_is_kernel(const struct task_struct* task) {
+    return task->flags & PF_KTHREAD;
 }
 
 /* All of an owner in a birth, but the cgroup, which is the socket's. */
@@ -59,28 +58,33 @@ static __always_inline void owner_assign(struct tcptrail_birth* birth, const str
 
 /* The process and thread that are `current`. `birth` is on the stack. */
 static __always_inline void owner_set_current(struct tcptrail_birth* birth, __u8 source) {
-    if (owner_is_kernel()) return;
-    owner_set_process(&birth->owner, birth->thread_name);
+    struct task_struct* task = bpf_get_current_task_btf();
+
+    if (owner_is_kernel(task)) return;
+    owner_set_process(&birth->owner, birth->thread_name, task);
     birth->owner_source = source;
 }
 
-/* The same for a birth in the map, which may become another's: it is written when all is known. */
-static __always_inline void owner_replace(struct tcptrail_birth* birth, __u8 source) {
+/* The same of `task`, which is `current`, for a birth in the map, which may become another's: it is written
+ * when all is known. */
+static __always_inline void owner_replace(struct tcptrail_birth* birth, __u8 source,
+                                          struct task_struct* task) {
     char thread_name[TCPTRAIL_NAME_LEN] __attribute__((aligned(8)));
     struct tcptrail_owner owner = {};
 
-    if (owner_is_kernel()) return;
-    owner_set_process(&owner, thread_name);
+    if (owner_is_kernel(task)) return;
+    owner_set_process(&owner, thread_name, task);
     owner_assign(birth, &owner, thread_name, source);
 }
 
 /* `birth`, which is in the map, is ended in a call of `current`. */
 static __always_inline void owner_set_ended_by(__u64 key, struct tcptrail_birth* birth) {
+    struct task_struct* task = bpf_get_current_task_btf();
     struct tcptrail_details* details;
     struct tcptrail_actor by = {};
 
-    if (owner_is_kernel()) return;
-    owner_set_current_actor(&by, bpf_get_current_task_btf());
+    if (owner_is_kernel(task)) return;
+    owner_set_current_actor(&by, task);
     birth->flags &= ~(TCPTRAIL_BIRTH_ENDED_BY_OWNER | TCPTRAIL_BIRTH_ENDED_BY_OTHER);
     if (by.pid == birth->owner.actor.pid && store_same_name(by.name, birth->owner.actor.name)) {
         birth->flags |= TCPTRAIL_BIRTH_ENDED_BY_OWNER;
