@@ -150,7 +150,7 @@ bool Pipeline::give_up(uint64_t messages) {
 // nobody has to remember it, and the order stays. Each event waits for context.wait_ms at most, however many
 // are in front of it, as its age counts; and none where the ring fills up.
 bool Pipeline::is_to_wait(const tcptrail_record& record) const {
-    if (!may_wait_ || !record.ended_ns) return false;
+    if (!may_wait_ || !record.ended_ns || !context_.may_come(0)) return false;
     const uint64_t now = boot_nanos();
     return context_.may_come(now - std::min<uint64_t>(now, record.ended_ns)) && !capture_->is_filling();
 }

@@ -77,7 +77,9 @@ void Transmitter::stop(std::chrono::milliseconds deadline) {
 
 void Transmitter::run() {
     for (;;) {
+        now_ = Clock::now();
         if (producer_) producer_->poll();
+        now_ = Clock::now();
         bool all_sent = false;
         const bool drained = fatal_ || outstanding() == 0;
         if (retry_at_) {
@@ -111,9 +113,8 @@ bool Transmitter::feed(spool::Lane lane) {
     while (Window::Item* item = next_item(lane, held_back)) {
         const auto error = producer_->send(Window::message(*item), item);
         if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-            const auto now = Clock::now();
-            if (outstanding() == 0) silent_since_ = now;
-            windows_[lane].sent(*item, now);
+            if (outstanding() == 0) silent_since_ = now_;
+            windows_[lane].sent(*item, now_);
             continue;
         }
         // Reports make room, and wake us.
@@ -148,6 +149,7 @@ Window::Item* Transmitter::next_item(spool::Lane lane, bool& held_back) {
         }
         board_.taken.add((*batch)->messages.size());
         window.add(std::move(**batch));
+        now_ = Clock::now();
     }
 }
 
@@ -164,7 +166,7 @@ bool Transmitter::room(spool::Lane lane) const {
 
 // Where nothing is acknowledged nothing more is taken: it would be ahead of what is live when that changes.
 bool Transmitter::flows() const {
-    return outstanding() == 0 || Clock::now() < silent_since_ + pace_.shortest() + longest_unanswered;
+    return outstanding() == 0 || now_ < silent_since_ + pace_.shortest() + longest_unanswered;
 }
 
 bool Transmitter::empty() const {
@@ -187,13 +189,12 @@ void Transmitter::again() {
 
 void Transmitter::on_report(void* tag, rd_kafka_resp_err_t error) {
     auto& item = *static_cast<Window::Item*>(tag);
-    const auto now = Clock::now();
-    silent_since_ = now;
+    silent_since_ = now_;
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
         fail_item(item, error, false);
         return;
     }
-    pace_.acknowledged(item.sent_at, now, outstanding_bytes());
+    pace_.acknowledged(item.sent_at, now_, outstanding_bytes());
     board_.acknowledged.add();
     board_.connected = true;
     if (!retry_at_) {

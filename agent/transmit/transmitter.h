@@ -82,6 +82,7 @@ private:
 
     std::string replaced_file_;        // a new producer, made from it, follows once nothing is outstanding
     Clock::time_point asked_at_;       // what is waited for in silence
+    Clock::time_point now_;            // of this turn, or of the last batch: one look for many messages
     Clock::time_point silent_since_;   // when messages were outstanding, and the last report came
     uint32_t full_batch_bytes_ = 0;    // as configured
     uint32_t wanted_batch_bytes_ = 0;  // when not the producer's, it is replaced once nothing is outstanding
