@@ -17,6 +17,7 @@
 #include "agent/spool/replacement.h"
 #include "agent/spool/schema.h"
 #include "agent/spool/spool.h"
+#include "agent/spool/tree_check.h"
 
 namespace tcptrail::spool {
 namespace {
@@ -86,7 +87,10 @@ Result<> Spool::attach() {
     const bool broken = shared_->corrupt || shared_->vanished;
     if (first && is_known && !database_)
         if (auto done = look_behind_damage(*known); !done) return done;
+    const bool has_log = file_size(shared_->path + "-wal") > 0;
     auto totals = broken ? SqlResult<Totals>() : open_file();
+    if (first && !broken && totals && !has_log && !leads_to_all(shared_->path, database_))
+        totals = std::unexpected(SqlError::malformed("pages that lead to batches are damaged"));
     const bool is_replaced = broken || (!totals && totals.error().corrupt());
     if (is_replaced)
         if (auto done = replace_file(totals, known); !done) return done;
